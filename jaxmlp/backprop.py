@@ -1,0 +1,143 @@
+"""Backpropagation by hand: a loop forward, a loop back, and no calculus of their own.
+
+The derivatives stand beside what they derive: in `activations`, `losses` and `dense`. The equations are numbered as
+in `docs/backprop.md`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmlp.activations import Activation
+from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params
+from jaxmlp.model import Model, as_batch
+from jaxmlp.types import Array, Params
+
+
+class Tape(NamedTuple):
+    """What one backward pass knows: the arrays behind the gradient and every other reading.
+
+    `inputs`, `preactivations` and `deltas` have one entry a layer, in a list or tuple as `params` is. Entry l of
+    Python's counting belongs to layer l + 1 of the equations.
+
+    Attributes:
+        loss: `()`, sum_n c_n loss_n.
+        losses: `(n,)`, loss_n.
+        coefficients: `(n,)`, c_n: the reduction and the sample weights.
+        inputs: a_{l-1} `(n, d_{l-1})`, what layer l reads; the first is x.
+        preactivations: z_l `(n, d_l)`.
+        outputs: a_L `(n, d_L)`.
+        deltas: delta_l `(n, d_l)`, the derivative of loss_n with respect to z_l[n]; not multiplied by c_n.
+    """
+
+    loss: Array
+    losses: Array
+    coefficients: Array
+    inputs: Sequence[Array]
+    preactivations: Sequence[Array]
+    outputs: Array
+    deltas: Sequence[Array]
+
+
+def backward(params: Params, x: Array, y: Array, model: Model = Model(), *, weights: Array | None = None) -> Tape:
+    """Run the network forward and its errors backward, and keep all of it.
+
+    z_l = a_{l-1} W_l + b_l,  a_l = f_l(z_l)               (eqs. 1 and 2)
+    delta_L = (dloss_n / da_L) * f_L'(z_L)                 (eq. 4)
+    delta_l = (delta_{l+1} W_{l+1}^T) * f_l'(z_l)          (eq. 5)
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        x: `(n, d_0)` inputs.
+        y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
+        model: activations and loss.
+        weights: `(n,)` sample weights; they enter `coefficients` and `loss`, not `losses` and `deltas`.
+
+    Returns:
+        A `Tape`; `jaxmlp.gradients` and the other readings take it from there. Its cost is a gradient's without the
+        products that make dW.
+
+    Raises:
+        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+    """
+    x, y, c = as_batch(params, x, y, model, weights)
+    layers = model.layers(len(params))
+    inputs, preactivations, outputs = _forward(params, x, layers)
+    losses = jax.vmap(model.loss_function.value)(outputs, y)
+    da = jax.vmap(model.loss_function.gradient)(outputs, y)
+    deltas = _errors(params, preactivations, da, layers)
+    return Tape(
+        loss=jnp.sum(c * losses),
+        losses=losses,
+        coefficients=c,
+        inputs=alike(params, inputs),
+        preactivations=alike(params, preactivations),
+        outputs=outputs,
+        deltas=alike(params, deltas),
+    )
+
+
+def value_and_grad(
+    params: Params, x: Array, y: Array, model: Model = Model(), *, weights: Array | None = None
+) -> tuple[Array, Any]:
+    """Return the loss and its gradient, by hand: the twin of `jax.value_and_grad(loss)`.
+
+    dW_l = a_{l-1}^T (c * delta_l),  db_l = sum_n c_n delta_l[n]  (eqs. 6 and 7)
+
+    The errors are linear in where they start, so c is multiplied in there, once, and not at every layer.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        x: `(n, d_0)` inputs.
+        y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
+        model: activations and loss.
+        weights: `(n,)` sample weights; None weighs all alike.
+
+    Returns:
+        The loss, a scalar, and `[(dW_1, db_1), ..., (dW_L, db_L)]`, a list or tuple as `params` is.
+
+    Raises:
+        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+    """
+    x, y, c = as_batch(params, x, y, model, weights)
+    layers = model.layers(len(params))
+    inputs, preactivations, outputs = _forward(params, x, layers)
+    losses = jax.vmap(model.loss_function.value)(outputs, y)
+    da = jax.vmap(model.loss_function.gradient)(outputs, y)
+    deltas = _errors(params, preactivations, c[:, None] * da, layers)
+    grads = [dense_vjp_params(a, delta) for a, delta in zip(inputs, deltas, strict=True)]
+    return jnp.sum(c * losses), alike(params, grads)
+
+
+def _forward(params: Params, x: Array, layers: Sequence[Activation]) -> tuple[list[Array], list[Array], Array]:
+    """Apply the layers in order, keeping what each reads and its pre-activation (eqs. 1 and 2)."""
+    a, inputs, preactivations = x, [], []
+    for (W, b), f in zip(params, layers, strict=True):
+        z = dense(a, W, b)
+        inputs.append(a)
+        preactivations.append(z)
+        a = f(z)
+    return inputs, preactivations, a
+
+
+def _errors(params: Params, preactivations: Sequence[Array], da: Array, layers: Sequence[Activation]) -> list[Array]:
+    """Carry the derivative da in the outputs back through the layers (eqs. 4 and 5)."""
+    *hidden, f = layers
+    delta = f.pullback(preactivations[-1], da)
+    deltas = [delta]
+    for (W, _), z, f in reversed(list(zip(params[1:], preactivations, hidden, strict=False))):
+        delta = f.pullback(z, dense_vjp_input(W, delta))  # W is of layer l + 1, z of layer l
+        deltas.append(delta)
+    return deltas[::-1]
+
+
+def alike(params: Sequence[Any], items: Sequence[Any]) -> Any:
+    """Return the items in a tuple where `params` is one, else in a list.
+
+    Args:
+        params: what decides.
+        items: one a layer.
+    """
+    return tuple(items) if isinstance(params, tuple) else list(items)

@@ -1,0 +1,194 @@
+"""Errors that say what was expected, what came, and how to mend it.
+
+Shapes and dtypes are known while a function is traced, so these checks cost nothing under `jax.jit`. Values are
+looked at only where they are concrete.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmlp.types import Array, Params
+
+
+def warn_if_excluded(**versions: str) -> None:
+    """Warn, once, where the installed jax computes wrong values.
+
+    Args:
+        **versions: of the packages, such as `jaxlib="0.10.2"`.
+    """
+    excluded = [f"{name} {version}" for name, version in versions.items() if re.match(r"0\.1[01]\.", version)]
+    if excluded:
+        message = (
+            f"{' and '.join(excluded)} may compute wrong values (jax-ml/jax#39103, #40101), and jaxmlp's with them. "
+            f'Install another: python -m pip install "jax>=0.9.2,!=0.10.*,!=0.11.*".'
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def look_up(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    """Return `known[name]`.
+
+    Args:
+        kind: what the name stands for, for the message.
+        name: the name to look up.
+        known: every name that there is.
+
+    Raises:
+        ValueError: If the name is unknown, with the list of known ones.
+    """
+    if name not in known:
+        raise ValueError(f"unknown {kind} {name!r}; known are: {', '.join(sorted(known))}.")
+    return known[name]
+
+
+def check_sizes(sizes: Sequence[int]) -> None:
+    """Check the widths of a network.
+
+    Args:
+        sizes: `(d_0, ..., d_L)`, at least two positive integers.
+
+    Raises:
+        ValueError: If there are fewer than two, or one is no positive integer.
+    """
+    if len(sizes) < 2:
+        raise ValueError(
+            f"sizes must name at least an input and an output width; got {list(sizes)}. Write e.g. [3, 4, 1]."
+        )
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+            raise ValueError(f"sizes must be positive integers; got {size!r} in {list(sizes)}.")
+
+
+def check_params(params: Params) -> None:
+    """Check that params are `(W, b)` tuples whose shapes chain.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`, a list or a tuple.
+
+    Raises:
+        ValueError: If it is empty, a layer is no `(W, b)` tuple of floating arrays, or two layers do not fit.
+    """
+    if not isinstance(params, list | tuple) or not params:
+        raise ValueError(
+            f"params must be a non-empty list or tuple of (W, b) tuples; got {_brief(params)}. "
+            f"`init_mlp(key, sizes)` makes one."
+        )
+    for l, layer in enumerate(params):
+        if not isinstance(layer, tuple) or len(layer) != 2:
+            raise ValueError(
+                f"params[{l}] must be a tuple (W, b); got {_brief(layer)}. "
+                f"Write [(W, b) for W, b in params], or pass one tuple for each layer."
+            )
+        W, b = layer
+        for name, leaf in (("W", W), ("b", b)):
+            if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
+                raise ValueError(f"{name} of params[{l}] must be a floating-point array; got {_brief(leaf)}.")
+        if W.ndim != 2 or b.shape != W.shape[1:]:
+            raise ValueError(f"params[{l}] must be W (d_in, d_out) and b (d_out,); got W {W.shape} and b {b.shape}.")
+        if l and W.shape[0] != params[l - 1][0].shape[1]:
+            raise ValueError(
+                f"params[{l}] must read the {params[l - 1][0].shape[1]} outputs of params[{l - 1}]; got W {W.shape}."
+            )
+
+
+def check_inputs(x: Array, d_in: int, *, batch: bool) -> None:
+    """Check the inputs of a network.
+
+    Args:
+        x: `(n, d_in)`, or `(..., d_in)` where no batch is asked for.
+        d_in: what the first layer reads.
+        batch: whether `x` must have rank 2.
+
+    Raises:
+        ValueError: If the shape differs.
+    """
+    expected = f"(n, {d_in})" if batch else f"(..., {d_in})"
+    if x.ndim == 0 or x.shape[-1] != d_in or (batch and x.ndim != 2):
+        fix = " Write x[None, :] for a single example." if batch and x.shape == (d_in,) else ""
+        raise ValueError(f"x must have shape {expected} to match params[0]; got {x.shape}.{fix}")
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise ValueError(f"x must be real numbers; got {x.dtype}.")
+
+
+def check_targets(y: Array, outputs: tuple[int, int], *, classes: bool) -> None:
+    """Check targets against the outputs that they are compared with.
+
+    Args:
+        y: `(n, d_L)`, or `(n,)` integer labels where `classes`.
+        outputs: the shape `(n, d_L)` of the outputs.
+        classes: whether the loss takes integer labels.
+
+    Raises:
+        ValueError: If the shape or dtype differs, or a concrete label is no class.
+    """
+    n, d_out = outputs
+    if not classes:
+        if y.shape != outputs:
+            fix = " Write y[:, None]." if y.shape == (n,) and d_out == 1 else ""
+            raise ValueError(f"y must have shape {outputs} to match the outputs; got {y.shape}.{fix}")
+        return
+    if y.shape == outputs and not (d_out == 1 and jnp.issubdtype(y.dtype, jnp.integer)):
+        return  # one-hot rows or probabilities
+    if y.shape != (n,):
+        fix = " Write y[:, 0]." if y.shape == (n, 1) else ""
+        raise ValueError(
+            f"y must be integer labels of shape ({n},) or one-hot rows of shape {outputs}; got {y.shape}.{fix}"
+        )
+    if not jnp.issubdtype(y.dtype, jnp.integer):
+        raise ValueError(f"labels must be integers; got {y.dtype} of shape {y.shape}. Write y.astype(int).")
+    check_labels(y, d_out)
+
+
+def check_labels(y: Array, classes: int) -> None:
+    """Check that concrete labels lie in `0 ... classes - 1`; JAX would take wrong ones in silence.
+
+    Args:
+        y: `(n,)` integers.
+        classes: how many there are.
+
+    Raises:
+        ValueError: If one lies outside.
+    """
+    values = concrete(y)
+    if values is not None and values.size and not 0 <= values.min() <= values.max() < classes:
+        raise ValueError(
+            f"labels must lie in 0 ... {classes - 1} for {classes} outputs; got {values.min()} ... {values.max()}."
+        )
+
+
+def check_weights(weights: Array, n: int) -> None:
+    """Check sample weights.
+
+    Args:
+        weights: `(n,)`.
+        n: how many examples there are.
+
+    Raises:
+        ValueError: If the shape differs.
+    """
+    if weights.shape != (n,):
+        raise ValueError(f"weights must have shape ({n},), one for each example; got {weights.shape}.")
+
+
+def concrete(x: Array) -> np.ndarray | None:
+    """Return the values of `x`, or None while it is traced or where other processes hold parts of it.
+
+    Args:
+        x: any array.
+    """
+    if isinstance(x, jax.core.Tracer) or not getattr(x, "is_fully_addressable", True):
+        return None
+    return np.asarray(x)
+
+
+def _brief(thing: Any) -> str:
+    shape = f" of shape {thing.shape} and dtype {thing.dtype}" if hasattr(thing, "dtype") else ""
+    length = f" of {len(thing)}" if isinstance(thing, list | tuple | dict) else ""
+    return f"{type(thing).__name__}{shape}{length}"

@@ -1,0 +1,64 @@
+"""The affine map of a layer and, directly under it, its adjoint."""
+
+import jax.numpy as jnp
+
+from jaxmlp.types import Array
+
+
+def dense(a: Array, W: Array, b: Array) -> Array:
+    """Apply one layer's weights (eq. 1).
+
+    z = a W + b
+
+    Args:
+        a: `(..., d_in)`.
+        W: `(d_in, d_out)`.
+        b: `(d_out,)`.
+
+    Returns:
+        z `(..., d_out)`.
+    """
+    z = a @ W
+    return z + jnp.broadcast_to(b, z.shape)
+
+
+def dense_vjp(a: Array, W: Array, dz: Array) -> tuple[Array, Array, Array]:
+    """Apply the adjoint of `dense`: from the derivative in z to those in a, W and b.
+
+    da = dz W^T,  dW = a^T dz,  db = sum_n dz[n]
+
+    Args:
+        a: `(n, d_in)`, what the layer read.
+        W: `(d_in, d_out)`.
+        dz: `(n, d_out)`.
+
+    Returns:
+        da `(n, d_in)`, dW `(d_in, d_out)`, db `(d_out,)`.
+    """
+    return dense_vjp_input(W, dz), *dense_vjp_params(a, dz)
+
+
+def dense_vjp_input(W: Array, dz: Array) -> Array:
+    """Return da = dz W^T: what the backward pass hands to the layer before (eq. 5).
+
+    Args:
+        W: `(d_in, d_out)`.
+        dz: `(n, d_out)`.
+
+    Returns:
+        da `(n, d_in)`.
+    """
+    return dz @ W.T
+
+
+def dense_vjp_params(a: Array, dz: Array) -> tuple[Array, Array]:
+    """Return dW = a^T dz and db = sum_n dz[n]: what the layer keeps (eqs. 6 and 7).
+
+    Args:
+        a: `(n, d_in)`, what the layer read.
+        dz: `(n, d_out)`.
+
+    Returns:
+        dW `(d_in, d_out)`, db `(d_out,)`.
+    """
+    return a.T @ dz, jnp.sum(dz, axis=0)

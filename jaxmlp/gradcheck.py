@@ -1,0 +1,166 @@
+"""Three witnesses for one gradient: by hand, by JAX's autodiff, by finite differences."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmlp import backprop
+from jaxmlp import model as network
+from jaxmlp.model import Model
+from jaxmlp.types import Array, Params
+
+STEP = 1e-7
+ROUNDING = 1e-14  # of a loss in float64, relative: some fifty units in the last place
+
+
+class LeafCheck(NamedTuple):
+    """One row of a `GradientReport`: one parameter X of one layer, seen three ways.
+
+    Attributes:
+        layer: counted from 1, as in the equations.
+        parameter: `"W"` or `"b"`.
+        shape: of X.
+        hand: sum(v * dX), the derivative of the loss along a fixed direction v of signs, dX written by hand.
+        autodiff: the same, dX from `jax.grad`.
+        finite_difference: (loss(X + h v) - loss(X - h v)) / 2h, h = 1e-7.
+        uncertainty: what the finite difference may be off by: abs(loss(X + h v) - 2 loss(X) + loss(X - h v)) / 2h, the
+            most that a kink within the step can do, and the rounding of the losses, over h.
+        error: max abs(dX by hand - dX by autodiff) over its entries, relative to the largest.
+        difference_error: abs(hand - finite_difference) beyond the uncertainty, relative to the norm of dX.
+    """
+
+    layer: int
+    parameter: str
+    shape: tuple[int, ...]
+    hand: float
+    autodiff: float
+    finite_difference: float
+    uncertainty: float
+    error: float
+    difference_error: float
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What `check_gradients` found; `print` shows a table.
+
+    Attributes:
+        rows: one `LeafCheck` for each W and b, first layer first.
+        tolerance: the error from which on they disagree.
+    """
+
+    rows: tuple[LeafCheck, ...]
+    tolerance: float = 1e-6
+
+    @property
+    def max_error(self) -> float:
+        """The largest error of any row, against autodiff or finite differences."""
+        return float(np.max([(row.error, row.difference_error) for row in self.rows]))
+
+    @property
+    def ok(self) -> bool:
+        """Whether all three agree everywhere; an error that is nan is no agreement."""
+        return self.max_error <= self.tolerance
+
+    def __str__(self) -> str:
+        """Return the table."""
+        numbers = f"{'hand':>13} {'autodiff':>13} {'finite difference':>23}"
+        lines = [f"layer    {'shape':<12} {numbers} {'error':>8} {'f.d. error':>10}"]
+        for row in self.rows:
+            difference = f"{row.finite_difference:.6e} +- {row.uncertainty:.0e}"
+            lines.append(
+                f"{row.layer:>5} {row.parameter}  {row.shape!s:<12} {row.hand:>13.6e} {row.autodiff:>13.6e} "
+                f"{difference:>23} {row.error:>8.1e} {row.difference_error:>10.1e}"
+            )
+        verdict = "agree" if self.ok else "DISAGREE"
+        lines.append(f"hand, autodiff and finite differences {verdict}; largest error {self.max_error:.1e}")
+        return "\n".join(lines)
+
+
+def check_gradients(
+    params: Params,
+    x: Array,
+    y: Array,
+    model: Model = Model(),
+    *,
+    weights: Array | None = None,
+    value_and_grad: Callable[..., tuple[Array, Any]] = backprop.value_and_grad,
+) -> GradientReport:
+    """Compare the hand-written gradient with autodiff's and with central finite differences.
+
+    All three are taken in float64, whatever the dtype of `params`: what is left between them is a mistake, not
+    rounding. Hand and autodiff are compared entry by entry; the finite difference moves each W and b along one fixed
+    direction of signs.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`, concrete arrays.
+        x: `(n, d_0)` inputs.
+        y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
+        model: activations and loss.
+        weights: `(n,)` sample weights; None weighs all alike.
+        value_and_grad: what to check, if not the library's own.
+
+    Returns:
+        A `GradientReport`: `.ok`, `.max_error`, `.rows`, and a table where printed. It costs two gradients and four
+        forward passes for every layer, and compiles three programs.
+
+    Raises:
+        ValueError: If a shape or dtype does not fit, a label is no class, or the gradient to check does not have the
+            structure and shapes of `params`.
+    """
+    network.check_batch(params, x, y, model, weights)
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        params = jax.tree.map(_float64, params)
+        weights = None if weights is None else _float64(weights)
+        batch = {"x": _float64(x), "y": jnp.asarray(np.asarray(y)), "model": model, "weights": weights}
+        _, hand = jax.jit(value_and_grad)(params, **batch)
+        autodiff = jax.jit(jax.grad(network.loss))(params, **batch)
+        if jax.tree.map(jnp.shape, hand) != jax.tree.map(jnp.shape, autodiff):
+            raise ValueError(
+                f"the gradient must have the structure and shapes of params, {jax.tree.map(jnp.shape, autodiff)}; "
+                f"got {jax.tree.map(jnp.shape, hand)}."
+            )
+        leaves, structure = jax.tree.flatten(params)
+
+        def loss(leaves: list[Array]) -> Array:
+            return jax.jit(network.loss)(jax.tree.unflatten(structure, leaves), **batch)
+
+        pairs = zip(jax.tree.leaves(hand), jax.tree.leaves(autodiff), strict=True)
+        return GradientReport(tuple(_leaf_check(i, h, g, leaves, loss) for i, (h, g) in enumerate(pairs)))
+
+
+def _leaf_check(
+    i: int, hand: Array, autodiff: Array, leaves: list[Array], loss: Callable[[list[Array]], Array]
+) -> LeafCheck:
+    """Check leaf i of the parameters, given its gradient by hand and by autodiff."""
+    v = jax.random.rademacher(jax.random.key(i), hand.shape, jnp.float64)
+    ahead, here, behind = (float(loss([*leaves[:i], leaves[i] + s * STEP * v, *leaves[i + 1 :]])) for s in (1, 0, -1))
+    slope = (ahead - behind) / (2 * STEP)
+    uncertainty = (abs(ahead - 2 * here + behind) / 2 + ROUNDING * abs(here)) / STEP
+    by_hand = float(jnp.sum(v * hand))
+    return LeafCheck(
+        layer=i // 2 + 1,
+        parameter="Wb"[i % 2],
+        shape=hand.shape,
+        hand=by_hand,
+        autodiff=float(jnp.sum(v * autodiff)),
+        finite_difference=slope,
+        uncertainty=uncertainty,
+        error=_relative(float(jnp.max(jnp.abs(hand - autodiff))), float(jnp.max(jnp.abs(autodiff)))),
+        difference_error=_relative(
+            float(np.maximum(abs(by_hand - slope) - uncertainty, 0)), float(jnp.linalg.norm(autodiff))
+        ),
+    )
+
+
+def _relative(error: float, size: float) -> float:
+    """error / size, and 0 where there is no error, however small the size."""
+    return error if error == 0 else error / (size or 1)
+
+
+def _float64(x: Array) -> Array:
+    return jnp.asarray(np.asarray(x), jnp.float64)

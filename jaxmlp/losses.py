@@ -1,0 +1,240 @@
+"""Losses of one example; directly under each stands its gradient in the outputs.
+
+`value` and `gradient` see one example: outputs o `(d_L,)` and targets y `(d_L,)`. Over several outputs a loss is
+summed, unless its name says mean. The reduction over the batch is in `coefficients`: loss = sum_n c_n loss_n (eq. 3).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from jaxmlp.types import Array
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A one-example loss with its gradient written out.
+
+    Attributes:
+        name: as in `Model(loss=name)`.
+        value: `(o (d_L,), y (d_L,)) -> ()`.
+        gradient: its derivative with respect to o, `(d_L,)`.
+        hessian_factor: S `(d_L, k)` with S S^T its Hessian in o, or None: then the readings that need it refuse.
+        reduction: over the batch, `"mean"` or `"sum"`.
+        targets: what y holds: `"values"`, `"classes"` (integer labels `(n,)`, or one-hot rows), `"binary"` (0 or 1) or
+            `"signs"` (-1 or 1). It decides what `accuracy` counts.
+        reads: what o holds: `"values"`, `"probabilities"` or `"logits"`.
+    """
+
+    name: str
+    value: Callable[[Array, Array], Array]
+    gradient: Callable[[Array, Array], Array]
+    hessian_factor: Callable[[Array, Array], Array] | None = None
+    reduction: Literal["mean", "sum"] = "mean"
+    targets: Literal["values", "classes", "binary", "signs"] = "values"
+    reads: Literal["values", "probabilities", "logits"] = "values"
+
+    def __post_init__(self) -> None:
+        """Check the reduction, which would otherwise be taken for a mean in silence."""
+        if self.reduction not in ("mean", "sum"):
+            raise ValueError(f"reduction must be 'mean' or 'sum'; got {self.reduction!r}.")
+
+
+def coefficients(loss: Loss, n: int, weights: Array | None, dtype: jnp.dtype) -> Array:
+    """Turn the reduction and the sample weights into numbers c with loss = sum_n c_n loss_n (eq. 3).
+
+    Mean: c_n = w_n / sum_m w_m, and 0 where the weights sum to 0. Sum: c_n = w_n. Without weights w_n = 1.
+
+    Args:
+        loss: the loss, for its reduction.
+        n: how many examples there are.
+        weights: `(n,)` sample weights, or None.
+        dtype: of the result.
+
+    Returns:
+        `(n,)`.
+    """
+    if weights is None:
+        return jnp.full(n, 1 / max(n, 1) if loss.reduction == "mean" else 1, dtype)
+    weights = weights.astype(dtype)
+    if loss.reduction == "sum":
+        return weights
+    total = jnp.sum(weights)
+    return jnp.where(total == 0, 0, weights / jnp.where(total == 0, 1, total))
+
+
+def _mean_squared_error(o: Array, y: Array) -> Array:
+    return jnp.mean((o - y) ** 2)
+
+
+def _mean_squared_error_gradient(o: Array, y: Array) -> Array:
+    return 2 * (o - y) / o.size
+
+
+mean_squared_error = Loss("mean_squared_error", _mean_squared_error, _mean_squared_error_gradient)
+"""mean_j (o_j - y_j)**2"""
+
+
+def _half_squared_error(o: Array, y: Array) -> Array:
+    return jnp.sum((o - y) ** 2) / 2
+
+
+def _half_squared_error_gradient(o: Array, y: Array) -> Array:
+    return o - y
+
+
+half_squared_error = Loss("half_squared_error", _half_squared_error, _half_squared_error_gradient)
+"""sum_j (o_j - y_j)**2 / 2"""
+
+
+def _sum_squared_error(o: Array, y: Array) -> Array:
+    return jnp.sum((o - y) ** 2)
+
+
+def _sum_squared_error_gradient(o: Array, y: Array) -> Array:
+    return 2 * (o - y)
+
+
+sum_squared_error = Loss("sum_squared_error", _sum_squared_error, _sum_squared_error_gradient, reduction="sum")
+"""sum_j (o_j - y_j)**2, summed over the batch too"""
+
+
+def _log(p: Array, least: float) -> Array:
+    """log p, and log of the least number that p can be where p has been rounded to 0."""
+    return jnp.log(jnp.where(p > 0, p, least))
+
+
+def _log_derivative(p: Array) -> Array:
+    return jnp.where(p > 0, 1 / jnp.where(p > 0, p, 1), 0)
+
+
+def _binary_cross_entropy(o: Array, y: Array) -> Array:
+    # The least p is the dtype's smallest number; the least 1 - p is the gap between 1 and the number below it.
+    least = jnp.finfo(o.dtype)
+    return -jnp.sum(y * _log(o, float(least.tiny)) + (1 - y) * _log(1 - o, float(least.epsneg)))
+
+
+def _binary_cross_entropy_gradient(o: Array, y: Array) -> Array:
+    return (1 - y) * _log_derivative(1 - o) - y * _log_derivative(o)
+
+
+binary_cross_entropy = Loss(
+    "binary_cross_entropy",
+    _binary_cross_entropy,
+    _binary_cross_entropy_gradient,
+    targets="binary",
+    reads="probabilities",
+)
+"""-sum_j y_j log o_j + (1 - y_j) log(1 - o_j); its gradient is (o - y) / (o (1 - o)).
+
+Exact while o is not rounded to 0 or 1; there the loss is finite and its gradient 0. `sigmoid_cross_entropy` has no
+such limit."""
+
+
+def _categorical_cross_entropy(o: Array, y: Array) -> Array:
+    return -jnp.sum(y * _log(o, float(jnp.finfo(o.dtype).tiny)))
+
+
+def _categorical_cross_entropy_gradient(o: Array, y: Array) -> Array:
+    return -y * _log_derivative(o)
+
+
+categorical_cross_entropy = Loss(
+    "categorical_cross_entropy",
+    _categorical_cross_entropy,
+    _categorical_cross_entropy_gradient,
+    targets="classes",
+    reads="probabilities",
+)
+"""-sum_j y_j log o_j. Behind a softmax output the two pullbacks compose to p - y (eq. 9).
+
+Exact while o is not rounded to 0; there the loss is finite and its gradient 0. `softmax_cross_entropy` has no such
+limit."""
+
+
+def _sigmoid_cross_entropy(o: Array, y: Array) -> Array:
+    return jnp.sum(jax.nn.softplus(o) - y * o)
+
+
+def _sigmoid_cross_entropy_gradient(o: Array, y: Array) -> Array:
+    return jax.nn.sigmoid(o) - y
+
+
+sigmoid_cross_entropy = Loss(
+    "sigmoid_cross_entropy",
+    _sigmoid_cross_entropy,
+    _sigmoid_cross_entropy_gradient,
+    targets="binary",
+    reads="logits",
+)
+"""sum_j log(1 + exp(o_j)) - y_j o_j: binary cross-entropy of sigmoid(o), stable"""
+
+
+def _softmax_cross_entropy(o: Array, y: Array) -> Array:
+    return -jnp.sum(y * jax.nn.log_softmax(o))
+
+
+def _softmax_cross_entropy_gradient(o: Array, y: Array) -> Array:
+    return jax.nn.softmax(o) * jnp.sum(y) - y
+
+
+softmax_cross_entropy = Loss(
+    "softmax_cross_entropy",
+    _softmax_cross_entropy,
+    _softmax_cross_entropy_gradient,
+    targets="classes",
+    reads="logits",
+)
+"""-sum_j y_j log softmax(o)_j: categorical cross-entropy of softmax(o), stable.
+
+Its gradient is p sum_j y_j - y, which is p - y (eq. 9) where the targets sum to 1."""
+
+
+def _hinge(o: Array, y: Array) -> Array:
+    return jnp.sum(jax.nn.relu(1 - y * o))
+
+
+def _hinge_gradient(o: Array, y: Array) -> Array:
+    return jnp.where(y * o < 1, -y, 0)
+
+
+hinge = Loss("hinge", _hinge, _hinge_gradient, targets="signs")
+"""sum_j max(0, 1 - y_j o_j), y = -1 or 1"""
+
+
+def _huber(o: Array, y: Array) -> Array:
+    r = o - y
+    return jnp.sum(jnp.where(jnp.abs(r) <= 1, r * r / 2, jnp.abs(r) - 0.5))
+
+
+def _huber_gradient(o: Array, y: Array) -> Array:
+    return jnp.clip(o - y, -1, 1)
+
+
+huber = Loss("huber", _huber, _huber_gradient)
+"""sum_j r_j**2 / 2 where abs(r_j) <= 1, else abs(r_j) - 1/2, of r = o - y"""
+
+
+def _poisson_nll(o: Array, y: Array) -> Array:
+    return jnp.sum(jnp.exp(o) - y * o)
+
+
+def _poisson_nll_gradient(o: Array, y: Array) -> Array:
+    return jnp.exp(o) - y
+
+
+poisson_nll = Loss("poisson_nll", _poisson_nll, _poisson_nll_gradient)
+"""sum_j exp(o_j) - y_j o_j, o the log of the rate; without log y!, which no parameter changes"""
+
+
+KNOWN = {
+    loss.name: loss
+    for loss in (
+        mean_squared_error, half_squared_error, sum_squared_error, binary_cross_entropy, categorical_cross_entropy,
+        sigmoid_cross_entropy, softmax_cross_entropy, hinge, huber, poisson_nll,
+    )
+}  # fmt: skip
+"""Every loss that has a name."""

@@ -1,0 +1,306 @@
+"""The network as pure functions of its parameters: `init_mlp`, `forward`, `loss`, `accuracy`."""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmlp import activations, checks, initializers, losses
+from jaxmlp.activations import Activation
+from jaxmlp.dense import dense
+from jaxmlp.initializers import Initializer
+from jaxmlp.losses import Loss
+from jaxmlp.types import Array, Params
+
+_NO_PROBABILITIES = {name for name in activations.KNOWN if name not in ("sigmoid", "softmax")}
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What a network is besides its parameters: a hidden activation, an output activation, a loss.
+
+    Frozen, hashable, and a pytree without leaves, so that `jax.jit(loss)(params, x, y, model)` takes it as it is.
+    Two models are equal where they mean the same, by name or by object.
+
+    Attributes:
+        activation: of the hidden layers: a name, an `Activation`, or a sequence of them, one for each hidden layer.
+        output: of the last layer: a name or an `Activation`.
+        loss: a name or a `Loss`.
+
+    Raises:
+        ValueError: If a name is unknown, softmax stands at a hidden layer, or the loss wants probabilities and the
+            output activation does not make any.
+
+    Example:
+        >>> model = Model(activation="tanh", loss="softmax_cross_entropy")
+        >>> model == Model(activation=activations.tanh, loss=losses.softmax_cross_entropy)
+        True
+    """
+
+    activation: str | Activation | Sequence[str | Activation] = "relu"
+    output: str | Activation = "identity"
+    loss: str | Loss = "mean_squared_error"
+
+    def __post_init__(self) -> None:
+        """Look every name up now, so that a wrong one is told where it was written."""
+        if not isinstance(self.activation, str | Activation):
+            object.__setattr__(self, "activation", tuple(self.activation))
+        if activations.softmax in self._hidden:
+            raise ValueError(
+                "softmax serves as an output only; got it as a hidden activation. Write Model(output='softmax')."
+            )
+        loss, output = self.loss_function, _activation(self.output)
+        if loss.reads == "probabilities" and output.name in _NO_PROBABILITIES:
+            stable = "sigmoid" if loss.targets == "binary" else "softmax"
+            raise ValueError(
+                f"loss {loss.name!r} must read probabilities; got output {output.name!r}. "
+                f"Write output={stable!r}, or loss='{stable}_cross_entropy', which reads logits and is stable."
+            )
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what the models mean."""
+        return isinstance(other, Model) and self._meaning == other._meaning
+
+    def __hash__(self) -> int:
+        """Hash what the model means."""
+        return hash(self._meaning)
+
+    def layers(self, count: int) -> tuple[Activation, ...]:
+        """Return the activation of each of `count` layers, the output's last.
+
+        Args:
+            count: the number of layers L.
+
+        Raises:
+            ValueError: If activations were given one for each hidden layer, and there are not L - 1 of them.
+        """
+        hidden = self._hidden
+        if isinstance(self.activation, str | Activation):
+            hidden = hidden * (count - 1)
+        if len(hidden) != count - 1:
+            raise ValueError(
+                f"activation must name one for each of the {count - 1} hidden layers; got {len(hidden)}. "
+                f"A single name serves them all."
+            )
+        return (*hidden, _activation(self.output))
+
+    @property
+    def loss_function(self) -> Loss:
+        """The `Loss` itself, where `loss` may be its name."""
+        return self.loss if isinstance(self.loss, Loss) else checks.look_up("loss", self.loss, losses.KNOWN)
+
+    @property
+    def _hidden(self) -> tuple[Activation, ...]:
+        one = isinstance(self.activation, str | Activation)
+        return tuple(_activation(f) for f in ((self.activation,) if one else self.activation))  # type: ignore[union-attr]
+
+    @property
+    def _meaning(self) -> tuple[Any, ...]:
+        several = isinstance(self.activation, tuple)
+        return several, self._hidden, _activation(self.output), self.loss_function
+
+
+def _activation(name: str | Activation) -> Activation:
+    return name if isinstance(name, Activation) else checks.look_up("activation", name, activations.KNOWN)
+
+
+def init_mlp(
+    key: Array,
+    sizes: Sequence[int],
+    *,
+    initializer: str | Callable[..., Array] = "he_normal",
+    dtype: Any = jnp.float32,
+) -> list[tuple[Array, Array]]:
+    """Draw the parameters of a network; biases are zero.
+
+    Args:
+        key: a PRNG key, as from `jax.random.key(0)`.
+        sizes: `(d_0, ..., d_L)`, the widths from input to output.
+        initializer: a name, one of `jaxmlp.initializers`, or any `(key, shape, dtype) -> W`.
+        dtype: a floating-point dtype.
+
+    Returns:
+        `[(W_1, b_1), ..., (W_L, b_L)]`, `W_l (d_{l-1}, d_l)`, `b_l (d_l,)`.
+
+    Raises:
+        ValueError: If there are fewer than two sizes, one is not positive, the initializer's name is unknown, or
+            the dtype is not floating.
+
+    Example:
+        >>> count_params(init_mlp(jax.random.key(0), (3, 4, 4, 1)))
+        41
+    """
+    checks.check_sizes(sizes)
+    if isinstance(initializer, str):
+        initializer = checks.look_up("initializer", initializer, initializers.KNOWN)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"dtype must be a floating-point one; got {jnp.dtype(dtype).name}.")
+    if not isinstance(initializer, Initializer):
+        initializer = jax.tree_util.Partial(initializer)  # a pytree, as jit wants it
+    return _init_mlp(key, initializer, tuple(int(size) for size in sizes), jnp.dtype(dtype))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _init_mlp(key: Array, initializer: Callable[..., Array], sizes: tuple[int, ...], dtype: jnp.dtype) -> Any:
+    shapes = list(itertools.pairwise(sizes))
+    if isinstance(initializer, Initializer):  # one draw for all layers
+        *ends, total = itertools.accumulate(map(math.prod, shapes))
+        pieces = jnp.split(initializer.draw(key, (total,), dtype), ends)
+        Ws = [initializer.scale(piece.reshape(shape)) for piece, shape in zip(pieces, shapes, strict=True)]
+    else:
+        keys = jax.random.split(key, len(shapes))
+        Ws = [initializer(k, shape, dtype) for k, shape in zip(keys, shapes, strict=True)]
+    return [(W, jnp.zeros(d_out, dtype)) for W, (_, d_out) in zip(Ws, shapes, strict=True)]
+
+
+def count_params(params: Params) -> int:
+    """Count the numbers in `params`: 41 for sizes `(3, 4, 4, 1)`.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+
+    Raises:
+        ValueError: If `params` is no network.
+    """
+    checks.check_params(params)
+    return sum(W.size + b.size for W, b in params)
+
+
+def forward(params: Params, x: Array, model: Model = Model()) -> Array:
+    """Apply the network.
+
+    a_0 = x,  z_l = a_{l-1} W_l + b_l,  a_l = f_l(z_l);  the last f is `model.output`  (eqs. 1 and 2)
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        x: `(n, d_0)` inputs, or any leading axes `(..., d_0)`; cast to the dtype of `params`.
+        model: for its activations.
+
+    Returns:
+        `(n, d_L)` outputs, with the leading axes of `x`.
+
+    Raises:
+        ValueError: If `params` do not chain, `x` does not fit them, or the activations are not one a hidden layer.
+    """
+    a = _check_inputs(params, x, model, batch=False).astype(jnp.result_type(params[0][0]))
+    for (W, b), f in zip(params, model.layers(len(params)), strict=True):
+        a = f(dense(a, W, b))
+    return a
+
+
+def loss(params: Params, x: Array, y: Array, model: Model = Model(), *, weights: Array | None = None) -> Array:
+    """Return the loss of a batch.
+
+    loss = sum_n c_n loss_n,  c_n = w_n / sum_m w_m for a mean, w_n for a sum  (eq. 3)
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        x: `(n, d_0)` inputs.
+        y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
+        model: activations and loss.
+        weights: `(n,)` sample weights; None weighs all alike. Weights that sum to 0 give a mean of 0.
+
+    Returns:
+        The loss, a scalar; 0 for an empty batch.
+
+    Raises:
+        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+    """
+    x, y, c = as_batch(params, x, y, model, weights)
+    return jnp.sum(c * jax.vmap(model.loss_function.value)(forward(params, x, model), y))
+
+
+def accuracy(params: Params, x: Array, y: Array, model: Model) -> Array:
+    """Return the share of examples that the network decides rightly.
+
+    Categorical losses: the largest output is the label. Binary losses: every output is on the side of the threshold
+    (1/2 for probabilities, 0 for logits) that its target is on. Hinge: every output has its target's sign.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        x: `(n, d_0)` inputs.
+        y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
+        model: activations and loss; the loss says what a right decision is.
+
+    Returns:
+        A scalar between 0 and 1; nan for an empty batch.
+
+    Raises:
+        ValueError: If the loss is one of regression, or a shape does not fit.
+    """
+    x, y, _ = as_batch(params, x, y, model, None)
+    outputs, decision = forward(params, x, model), model.loss_function
+    if decision.targets == "values":
+        deciding = ", ".join(sorted(name for name, loss in losses.KNOWN.items() if loss.targets != "values"))
+        raise ValueError(f"accuracy needs a loss that decides, one of {deciding}; got {decision.name!r}.")
+    if decision.targets == "classes":
+        right = jnp.argmax(outputs, axis=-1) == jnp.argmax(y, axis=-1)
+    else:
+        positive = outputs > (0.5 if decision.reads == "probabilities" else 0)
+        right = jnp.all(positive == (y > (0.5 if decision.targets == "binary" else 0)), axis=-1)
+    return jnp.mean(right.astype(outputs.dtype))
+
+
+def as_batch(params: Params, x: Array, y: Array, model: Model, weights: Array | None) -> tuple[Array, Array, Array]:
+    """Check a batch, and bring it to the form that the equations read.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        x: `(n, d_0)` inputs.
+        y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
+        model: activations and loss.
+        weights: `(n,)` sample weights, or None.
+
+    Returns:
+        x `(n, d_0)`, y `(n, d_L)` (labels become one-hot rows) and the coefficients c `(n,)` of the reduction, in the
+        dtype of `params`.
+
+    Raises:
+        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+    """
+    x, y, weights = check_batch(params, x, y, model, weights)
+    dtype = jnp.result_type(params[0][0])
+    y = y.astype(dtype) if y.ndim == 2 else jax.nn.one_hot(y, params[-1][0].shape[1], dtype=dtype)
+    return x.astype(dtype), y, losses.coefficients(model.loss_function, x.shape[0], weights, dtype)
+
+
+def check_batch(
+    params: Params, x: Array, y: Array, model: Model, weights: Array | None = None
+) -> tuple[Array, Array, Array | None]:
+    """Check a batch against the network, and return it as arrays.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        x: `(n, d_0)` inputs.
+        y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
+        model: activations and loss.
+        weights: `(n,)` sample weights, or None.
+
+    Returns:
+        x, y and weights, as they came.
+
+    Raises:
+        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+    """
+    x = _check_inputs(params, x, model, batch=True)
+    y, outputs = jnp.asarray(y), (x.shape[0], params[-1][0].shape[1])
+    checks.check_targets(y, outputs, classes=model.loss_function.targets == "classes")
+    if weights is not None:
+        weights = jnp.asarray(weights)
+        checks.check_weights(weights, x.shape[0])
+    return x, y, weights
+
+
+def _check_inputs(params: Params, x: Array, model: Model, *, batch: bool) -> Array:
+    if not isinstance(model, Model):
+        raise TypeError(f"model must be a Model; got {model!r}. Write e.g. Model(activation='tanh').")
+    checks.check_params(params)
+    x = jnp.asarray(x)
+    checks.check_inputs(x, params[0][0].shape[0], batch=batch)
+    return x

@@ -1,0 +1,97 @@
+"""One training step: a gradient, an update."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from jaxmlp import backprop, checks
+from jaxmlp.model import Model
+from jaxmlp.optimizers import Optimizer, apply_updates
+from jaxmlp.types import Array, Params
+
+ValueAndGrad: TypeAlias = Callable[..., tuple[Array, Any]]
+"""`(params, x, y, model, weights=...) -> (loss, gradient)`: `jaxmlp.value_and_grad`, or its twin by autodiff."""
+
+
+class TrainState(NamedTuple):
+    """All that training changes.
+
+    Attributes:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        opt_state: the optimizer's.
+        step: `()`, updates made so far.
+        key: the PRNG key that all further randomness comes from.
+    """
+
+    params: Any
+    opt_state: Any
+    step: Array
+    key: Array
+
+
+def init_state(params: Params, optimizer: Optimizer, key: Array) -> TrainState:
+    """Return the state before the first step.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`; copied, so that a donating step leaves the caller's arrays alone.
+        optimizer: ours, or one of optax's.
+        key: a PRNG key; copied likewise.
+
+    Returns:
+        A `TrainState`.
+
+    Raises:
+        ValueError: If `params` is no network.
+    """
+    checks.check_params(params)
+    params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params)
+    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), jnp.array(key, copy=True))
+
+
+def pure_step(
+    model: Model, optimizer: Optimizer, value_and_grad: ValueAndGrad = backprop.value_and_grad
+) -> Callable[..., tuple[TrainState, Array]]:
+    """Make the step of `make_train_step` as a pure function, neither jitted nor donating.
+
+    Args:
+        model: activations and loss.
+        optimizer: ours, or one of optax's.
+        value_and_grad: what makes the gradient.
+
+    Returns:
+        `step(state, x, y, weights=None) -> (state, loss)`.
+    """
+
+    def step(state: TrainState, x: Array, y: Array, weights: Array | None = None) -> tuple[TrainState, Array]:
+        loss, grads = value_and_grad(state.params, x, y, model, weights=weights)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = apply_updates(state.params, updates)
+        return TrainState(params, opt_state, state.step + 1, state.key), loss
+
+    return step
+
+
+def make_train_step(
+    model: Model, optimizer: Optimizer, *, value_and_grad: ValueAndGrad = backprop.value_and_grad
+) -> Callable[..., tuple[TrainState, Array]]:
+    """Make a jitted training step.
+
+    Args:
+        model: activations and loss.
+        optimizer: ours, or one of optax's.
+        value_and_grad: what makes the gradient: by hand, `jax.value_and_grad(jaxmlp.loss)`, or a sharded one.
+
+    Returns:
+        `step(state, x, y, weights=None) -> (state, loss)`: the loss is that before the update. The state given is
+        donated, its arrays gone afterwards; `init_state` made copies, so the caller's own survive.
+    """
+    step = pure_step(model, optimizer, value_and_grad)
+
+    def checked_step(state: TrainState, x: Array, y: Array, weights: Array | None = None) -> tuple[TrainState, Array]:
+        if jnp.shape(x)[:1] == (0,):
+            raise ValueError(f"a batch must hold at least one example; got x of shape {jnp.shape(x)}.")
+        return step(state, x, y, weights)
+
+    return jax.jit(checked_step, donate_argnums=0)

@@ -1,0 +1,115 @@
+"""What several test files share: problems to try the gradient on, and comparisons."""
+
+import itertools
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxmlp import Model, activations, losses
+
+X64 = jax.config.jax_enable_x64
+DTYPE = jnp.float64 if X64 else jnp.float32
+
+
+class Problem(NamedTuple):
+    """A network, a batch, and sample weights or None."""
+
+    sizes: tuple[int, ...]
+    model: Model
+    n: int
+    weighted: bool
+    kind: type = list
+
+    def __str__(self):
+        hidden = self.model.activation
+        names = "-".join(
+            str(getattr(f, "name", f)) for f in (hidden, self.model.output, self.model.loss) if f is not None
+        )
+        return f"{'x'.join(map(str, self.sizes))}-{names}{'-weighted' if self.weighted else ''}-{self.kind.__name__}"
+
+    def draw(self, key, dtype=DTYPE):
+        """Return params, x, y, weights."""
+        k = jax.random.split(key, 4)
+        params = self.kind(random_params(k[0], self.sizes, dtype))
+        x = jax.random.normal(k[1], (self.n, self.sizes[0]), dtype)
+        y = random_targets(k[2], self.model.loss_function, self.n, self.sizes[-1], dtype)
+        weights = jax.random.uniform(k[3], (self.n,), dtype) if self.weighted else None
+        return params, x, y, weights
+
+
+def random_params(key, sizes, dtype=DTYPE):
+    """Weights of variance 1 / d_in, and random biases: zeros would hide wrong terms."""
+    keys = jax.random.split(key, 2 * len(sizes))
+    return [
+        (
+            jax.random.normal(keys[2 * l], shape, dtype) * shape[0] ** -0.5,
+            jax.random.normal(keys[2 * l + 1], shape[1:], dtype) * 0.5,
+        )
+        for l, shape in enumerate(itertools.pairwise(sizes))
+    ]
+
+
+def random_targets(key, loss, n, d_out, dtype=DTYPE):
+    """Targets of the kind that the loss reads."""
+    match loss.targets:
+        case "classes":
+            return jax.random.randint(key, (n,), 0, d_out)
+        case "binary":
+            return jax.random.bernoulli(key, 0.5, (n, d_out)).astype(dtype)
+        case "signs":
+            return jax.random.rademacher(key, (n, d_out), dtype)
+        case _:
+            return jnp.abs(jax.random.normal(key, (n, d_out), dtype))
+
+
+PAIRINGS = [
+    ("identity", "mean_squared_error"),
+    ("identity", "half_squared_error"),
+    ("identity", "sum_squared_error"),
+    ("identity", "sigmoid_cross_entropy"),
+    ("identity", "softmax_cross_entropy"),
+    ("identity", "hinge"),
+    ("identity", "huber"),
+    ("identity", "poisson_nll"),
+    ("sigmoid", "binary_cross_entropy"),
+    ("sigmoid", "categorical_cross_entropy"),
+    ("sigmoid", "mean_squared_error"),
+    ("softmax", "categorical_cross_entropy"),
+    ("softmax", "binary_cross_entropy"),
+    ("softmax", "half_squared_error"),
+    ("tanh", "hinge"),
+    ("tanh", "sum_squared_error"),
+    ("softplus", "huber"),
+]
+HIDDEN = [name for name in activations.KNOWN if name != "softmax"]
+DEPTHS = [(4, 3), (4, 5, 3), (4, 5, 5, 3), (4, 5, 5, 5, 5, 3)]
+
+
+def problems():
+    """Every activation behind the deepest network, every pairing at every depth, weighted and not, list and tuple."""
+    for i, activation in enumerate(HIDDEN):
+        output, loss = PAIRINGS[i % len(PAIRINGS)]
+        yield Problem(DEPTHS[-1], Model(activation, output, loss), 6, bool(i % 2), (list, tuple)[i % 2])
+    for i, (output, loss) in enumerate(PAIRINGS):
+        for j, sizes in enumerate(DEPTHS):
+            hidden = HIDDEN[(3 * i + j) % len(HIDDEN)]
+            yield Problem(sizes, Model(hidden, output, loss), 6, bool((i + j) % 2), (list, tuple)[j // 2])
+    yield Problem(DEPTHS[2], Model(("tanh", "relu"), "identity", "mean_squared_error"), 6, True)
+
+
+PROBLEMS = list(problems())
+assert {p.model.loss_function.name for p in PROBLEMS} == set(losses.KNOWN)
+
+
+def assert_close(got, want, rtol=None, atol=None):
+    """Compare structure, then shapes and dtypes, then values, by the dtype's tolerance."""
+    chex.assert_trees_all_equal_structs(got, want)
+    chex.assert_trees_all_equal_shapes_and_dtypes(got, want)
+    leaves = jax.tree.leaves(want)
+    double = leaves[0].dtype == jnp.float64
+    scale = max((float(jnp.max(jnp.abs(leaf), initial=0)) for leaf in leaves), default=1.0)
+    rtol = (1e-10 if double else 1e-4) if rtol is None else rtol
+    atol = (1e-12 if double else 1e-6) * max(scale, 1.0) if atol is None else atol
+    chex.assert_trees_all_close(got, want, rtol=rtol, atol=atol)
