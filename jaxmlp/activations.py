@@ -143,7 +143,7 @@ def _gelu(z: Array) -> Array:
 
 
 def _gelu_derivative(z: Array) -> Array:
-    return jax.scipy.stats.norm.cdf(z) + z * _normal_density(z)
+    return 0.5 * jax.lax.erfc(-(0.5**0.5) * z) + z * _normal_density(z)  # Phi(z) + z Phi'(z)
 
 
 def _gelu_second_derivative(z: Array) -> Array:
@@ -242,7 +242,7 @@ def _softsign_derivative(z: Array) -> Array:
 
 
 def _softsign_second_derivative(z: Array) -> Array:
-    return -2 * jnp.sign(z) * (1 + jnp.abs(z)) ** -3
+    return jnp.where(z >= 0, -2, 2) * (1 + jnp.abs(z)) ** -3
 
 
 softsign = Activation("softsign", _softsign, _softsign_derivative, _softsign_second_derivative)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxmlp.activations import Activation
 from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params
 from jaxmlp.model import Model, as_batch
-from jaxmlp.types import Array, Params
+from jaxmlp.types import Array, ArrayLike, Params
 
 
 class Tape(NamedTuple):
@@ -41,7 +41,9 @@ class Tape(NamedTuple):
     deltas: Sequence[Array]
 
 
-def backward(params: Params, x: Array, y: Array, model: Model = Model(), *, weights: Array | None = None) -> Tape:
+def backward(
+    params: Params, x: ArrayLike, y: ArrayLike, model: Model = Model(), *, weights: ArrayLike | None = None
+) -> Tape:
     """Run the network forward and its errors backward, and keep all of it.
 
     z_l = a_{l-1} W_l + b_l,  a_l = f_l(z_l)               (eqs. 1 and 2)
@@ -80,7 +82,7 @@ def backward(params: Params, x: Array, y: Array, model: Model = Model(), *, weig
 
 
 def value_and_grad(
-    params: Params, x: Array, y: Array, model: Model = Model(), *, weights: Array | None = None
+    params: Params, x: ArrayLike, y: ArrayLike, model: Model = Model(), *, weights: ArrayLike | None = None
 ) -> tuple[Array, Any]:
     """Return the loss and its gradient, by hand: the twin of `jax.value_and_grad(loss)`.
 

@@ -14,7 +14,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp.types import Array, Params
+from jaxmlp.types import Array, ArrayLike, Params
 
 
 def warn_if_excluded(**versions: str) -> None:
@@ -117,7 +117,7 @@ def check_inputs(x: Array, d_in: int, *, batch: bool) -> None:
         raise ValueError(f"x must be real numbers; got {x.dtype}.")
 
 
-def check_targets(y: Array, outputs: tuple[int, int], *, classes: bool) -> None:
+def check_targets(y: ArrayLike, outputs: tuple[int, int], *, classes: bool) -> None:
     """Check targets against the outputs that they are compared with.
 
     Args:
@@ -146,7 +146,7 @@ def check_targets(y: Array, outputs: tuple[int, int], *, classes: bool) -> None:
     check_labels(y, d_out)
 
 
-def check_labels(y: Array, classes: int) -> None:
+def check_labels(y: ArrayLike, classes: int) -> None:
     """Check that concrete labels lie in `0 ... classes - 1`; JAX would take wrong ones in silence.
 
     Args:
@@ -177,7 +177,7 @@ def check_weights(weights: Array, n: int) -> None:
         raise ValueError(f"weights must have shape ({n},), one for each example; got {weights.shape}.")
 
 
-def concrete(x: Array) -> np.ndarray | None:
+def concrete(x: ArrayLike) -> np.ndarray | None:
     """Return the values of `x`, or None while it is traced or where other processes hold parts of it.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxmlp import backprop
 from jaxmlp import model as network
 from jaxmlp.model import Model
-from jaxmlp.types import Array, Params
+from jaxmlp.types import Array, ArrayLike, Params
 
 STEP = 1e-7
 ROUNDING = 1e-14  # of a loss in float64, relative: some fifty units in the last place
@@ -83,11 +83,11 @@ class GradientReport:
 
 def check_gradients(
     params: Params,
-    x: Array,
-    y: Array,
+    x: ArrayLike,
+    y: ArrayLike,
     model: Model = Model(),
     *,
-    weights: Array | None = None,
+    weights: ArrayLike | None = None,
     value_and_grad: Callable[..., tuple[Array, Any]] = backprop.value_and_grad,
 ) -> GradientReport:
     """Compare the hand-written gradient with autodiff's and with central finite differences.
@@ -116,9 +116,9 @@ def check_gradients(
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         params = jax.tree.map(_float64, params)
         weights = None if weights is None else _float64(weights)
-        batch = {"x": _float64(x), "y": jnp.asarray(np.asarray(y)), "model": model, "weights": weights}
-        _, hand = jax.jit(value_and_grad)(params, **batch)
-        autodiff = jax.jit(jax.grad(network.loss))(params, **batch)
+        batch = (_float64(x), jnp.asarray(np.asarray(y)), model)
+        _, hand = jax.jit(value_and_grad)(params, *batch, weights=weights)
+        autodiff = jax.jit(jax.grad(network.loss))(params, *batch, weights=weights)
         if jax.tree.map(jnp.shape, hand) != jax.tree.map(jnp.shape, autodiff):
             raise ValueError(
                 f"the gradient must have the structure and shapes of params, {jax.tree.map(jnp.shape, autodiff)}; "
@@ -127,7 +127,7 @@ def check_gradients(
         leaves, structure = jax.tree.flatten(params)
 
         def loss(leaves: list[Array]) -> Array:
-            return jax.jit(network.loss)(jax.tree.unflatten(structure, leaves), **batch)
+            return jax.jit(network.loss)(jax.tree.unflatten(structure, leaves), *batch, weights=weights)
 
         pairs = zip(jax.tree.leaves(hand), jax.tree.leaves(autodiff), strict=True)
         return GradientReport(tuple(_leaf_check(i, h, g, leaves, loss) for i, (h, g) in enumerate(pairs)))
@@ -162,5 +162,5 @@ def _relative(error: float, size: float) -> float:
     return error if error == 0 else error / (size or 1)
 
 
-def _float64(x: Array) -> Array:
+def _float64(x: ArrayLike) -> Array:
     return jnp.asarray(np.asarray(x), jnp.float64)

@@ -100,7 +100,7 @@ def orthogonal(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> 
         `W (d_in, d_out)`.
     """
     d_in, d_out = shape
-    wide = jnp.promote_types(dtype, jnp.float32)
+    wide = jnp.float64 if dtype == jnp.float64 else jnp.float32
     Q, R = jnp.linalg.qr(jax.random.normal(key, (max(shape), min(shape)), wide))
     Q = Q * jnp.where(jnp.diagonal(R) < 0, -1, 1).astype(wide)[None, :]
     return (Q if d_in >= d_out else Q.T).astype(dtype)

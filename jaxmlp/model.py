@@ -9,13 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmlp import activations, checks, initializers, losses
 from jaxmlp.activations import Activation
 from jaxmlp.dense import dense
 from jaxmlp.initializers import Initializer
 from jaxmlp.losses import Loss
-from jaxmlp.types import Array, Params
+from jaxmlp.types import Array, ArrayLike, Params
 
 _NO_PROBABILITIES = {name for name in activations.KNOWN if name not in ("sigmoid", "softmax")}
 
@@ -172,7 +173,7 @@ def count_params(params: Params) -> int:
     return sum(W.size + b.size for W, b in params)
 
 
-def forward(params: Params, x: Array, model: Model = Model()) -> Array:
+def forward(params: Params, x: ArrayLike, model: Model = Model()) -> Array:
     """Apply the network.
 
     a_0 = x,  z_l = a_{l-1} W_l + b_l,  a_l = f_l(z_l);  the last f is `model.output`  (eqs. 1 and 2)
@@ -194,7 +195,9 @@ def forward(params: Params, x: Array, model: Model = Model()) -> Array:
     return a
 
 
-def loss(params: Params, x: Array, y: Array, model: Model = Model(), *, weights: Array | None = None) -> Array:
+def loss(
+    params: Params, x: ArrayLike, y: ArrayLike, model: Model = Model(), *, weights: ArrayLike | None = None
+) -> Array:
     """Return the loss of a batch.
 
     loss = sum_n c_n loss_n,  c_n = w_n / sum_m w_m for a mean, w_n for a sum  (eq. 3)
@@ -216,7 +219,7 @@ def loss(params: Params, x: Array, y: Array, model: Model = Model(), *, weights:
     return jnp.sum(c * jax.vmap(model.loss_function.value)(forward(params, x, model), y))
 
 
-def accuracy(params: Params, x: Array, y: Array, model: Model) -> Array:
+def accuracy(params: Params, x: ArrayLike, y: ArrayLike, model: Model) -> Array:
     """Return the share of examples that the network decides rightly.
 
     Categorical losses: the largest output is the label. Binary losses: every output is on the side of the threshold
@@ -247,7 +250,9 @@ def accuracy(params: Params, x: Array, y: Array, model: Model) -> Array:
     return jnp.mean(right.astype(outputs.dtype))
 
 
-def as_batch(params: Params, x: Array, y: Array, model: Model, weights: Array | None) -> tuple[Array, Array, Array]:
+def as_batch(
+    params: Params, x: ArrayLike, y: ArrayLike, model: Model, weights: ArrayLike | None
+) -> tuple[Array, Array, Array]:
     """Check a batch, and bring it to the form that the equations read.
 
     Args:
@@ -271,7 +276,7 @@ def as_batch(params: Params, x: Array, y: Array, model: Model, weights: Array | 
 
 
 def check_batch(
-    params: Params, x: Array, y: Array, model: Model, weights: Array | None = None
+    params: Params, x: ArrayLike, y: ArrayLike, model: Model, weights: ArrayLike | None = None
 ) -> tuple[Array, Array, Array | None]:
     """Check a batch against the network, and return it as arrays.
 
@@ -289,15 +294,16 @@ def check_batch(
         ValueError: If a shape or dtype does not fit, or a concrete label is no class.
     """
     x = _check_inputs(params, x, model, batch=True)
-    y, outputs = jnp.asarray(y), (x.shape[0], params[-1][0].shape[1])
+    y = y if hasattr(y, "shape") else np.asarray(y)  # no jax array yet: under jit that would hide concrete labels
+    outputs = (x.shape[0], params[-1][0].shape[1])
     checks.check_targets(y, outputs, classes=model.loss_function.targets == "classes")
     if weights is not None:
         weights = jnp.asarray(weights)
         checks.check_weights(weights, x.shape[0])
-    return x, y, weights
+    return x, jnp.asarray(y), weights
 
 
-def _check_inputs(params: Params, x: Array, model: Model, *, batch: bool) -> Array:
+def _check_inputs(params: Params, x: ArrayLike, model: Model, *, batch: bool) -> Array:
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model; got {model!r}. Write e.g. Model(activation='tanh').")
     checks.check_params(params)

@@ -16,7 +16,10 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import jax
+import numpy as np
 
 Array: TypeAlias = jax.Array
+ArrayLike: TypeAlias = jax.Array | np.ndarray
+"""What a caller may pass as data."""
 Params: TypeAlias = Sequence[tuple[Array, Array]]
 """`[(W_1, b_1), ..., (W_L, b_L)]`, a list or a tuple."""

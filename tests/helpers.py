@@ -6,6 +6,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmlp import Model, activations, losses
 
@@ -22,46 +23,47 @@ class Problem(NamedTuple):
     weighted: bool
     kind: type = list
 
-    def __str__(self):
+    def __str__(self):  # the id of a test
         hidden = self.model.activation
         names = "-".join(
             str(getattr(f, "name", f)) for f in (hidden, self.model.output, self.model.loss) if f is not None
         )
         return f"{'x'.join(map(str, self.sizes))}-{names}{'-weighted' if self.weighted else ''}-{self.kind.__name__}"
 
-    def draw(self, key, dtype=DTYPE):
-        """Return params, x, y, weights."""
-        k = jax.random.split(key, 4)
-        params = self.kind(random_params(k[0], self.sizes, dtype))
-        x = jax.random.normal(k[1], (self.n, self.sizes[0]), dtype)
-        y = random_targets(k[2], self.model.loss_function, self.n, self.sizes[-1], dtype)
-        weights = jax.random.uniform(k[3], (self.n,), dtype) if self.weighted else None
+    def draw(self, seed=0, dtype=DTYPE):
+        """Return params, x, y, weights; by NumPy, which has nothing to compile."""
+        rng = np.random.default_rng(seed)
+        params = self.kind(random_params(self.sizes, rng, dtype))
+        x = jnp.asarray(rng.normal(size=(self.n, self.sizes[0])), dtype)
+        y = random_targets(self.model.loss_function, self.n, self.sizes[-1], rng, dtype)
+        weights = jnp.asarray(rng.uniform(size=self.n), dtype) if self.weighted else None
         return params, x, y, weights
 
 
-def random_params(key, sizes, dtype=DTYPE):
+def random_params(sizes, rng=0, dtype=DTYPE):
     """Weights of variance 1 / d_in, and random biases: zeros would hide wrong terms."""
-    keys = jax.random.split(key, 2 * len(sizes))
+    rng = np.random.default_rng(rng)
     return [
         (
-            jax.random.normal(keys[2 * l], shape, dtype) * shape[0] ** -0.5,
-            jax.random.normal(keys[2 * l + 1], shape[1:], dtype) * 0.5,
+            jnp.asarray(rng.normal(size=shape) * shape[0] ** -0.5, dtype),
+            jnp.asarray(rng.normal(size=shape[1]) * 0.5, dtype),
         )
-        for l, shape in enumerate(itertools.pairwise(sizes))
+        for shape in itertools.pairwise(sizes)
     ]
 
 
-def random_targets(key, loss, n, d_out, dtype=DTYPE):
+def random_targets(loss, n, d_out, rng=0, dtype=DTYPE):
     """Targets of the kind that the loss reads."""
+    rng = np.random.default_rng(rng)
     match loss.targets:
         case "classes":
-            return jax.random.randint(key, (n,), 0, d_out)
+            return jnp.asarray(rng.integers(0, d_out, n))
         case "binary":
-            return jax.random.bernoulli(key, 0.5, (n, d_out)).astype(dtype)
+            return jnp.asarray(rng.integers(0, 2, (n, d_out)), dtype)
         case "signs":
-            return jax.random.rademacher(key, (n, d_out), dtype)
+            return jnp.asarray(rng.integers(0, 2, (n, d_out)) * 2 - 1, dtype)
         case _:
-            return jnp.abs(jax.random.normal(key, (n, d_out), dtype))
+            return jnp.asarray(np.abs(rng.normal(size=(n, d_out))), dtype)
 
 
 PAIRINGS = [

@@ -10,13 +10,13 @@ from jaxmlp import backprop
 from jaxmlp.model import Model, check_batch
 from jaxmlp.optimizers import Optimizer
 from jaxmlp.training.steps import TrainState, ValueAndGrad, pure_step
-from jaxmlp.types import Array
+from jaxmlp.types import Array, ArrayLike
 
 
 def train(
     state: TrainState,
-    x: Array,
-    y: Array,
+    x: ArrayLike,
+    y: ArrayLike,
     model: Model,
     optimizer: Optimizer,
     *,

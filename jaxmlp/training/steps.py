@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxmlp import backprop, checks
 from jaxmlp.model import Model
 from jaxmlp.optimizers import Optimizer, apply_updates
-from jaxmlp.types import Array, Params
+from jaxmlp.types import Array, ArrayLike, Params
 
 ValueAndGrad: TypeAlias = Callable[..., tuple[Array, Any]]
 """`(params, x, y, model, weights=...) -> (loss, gradient)`: `jaxmlp.value_and_grad`, or its twin by autodiff."""
@@ -64,7 +64,9 @@ def pure_step(
         `step(state, x, y, weights=None) -> (state, loss)`.
     """
 
-    def step(state: TrainState, x: Array, y: Array, weights: Array | None = None) -> tuple[TrainState, Array]:
+    def step(
+        state: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
+    ) -> tuple[TrainState, Array]:
         loss, grads = value_and_grad(state.params, x, y, model, weights=weights)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = apply_updates(state.params, updates)
@@ -89,7 +91,9 @@ def make_train_step(
     """
     step = pure_step(model, optimizer, value_and_grad)
 
-    def checked_step(state: TrainState, x: Array, y: Array, weights: Array | None = None) -> tuple[TrainState, Array]:
+    def checked_step(
+        state: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
+    ) -> tuple[TrainState, Array]:
         if jnp.shape(x)[:1] == (0,):
             raise ValueError(f"a batch must hold at least one example; got x of shape {jnp.shape(x)}.")
         return step(state, x, y, weights)

@@ -1,0 +1,246 @@
+"""Every message of a wrong call: what was expected, what came, how to mend it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import DTYPE, random_params
+
+import jaxmlp
+from jaxmlp import Model, activations, losses, optimizers
+
+PARAMS = random_params((4, 5, 3))
+X = jnp.ones((6, 4), DTYPE)
+Y = jnp.ones((6, 3), DTYPE)
+LABELS = jnp.zeros(6, int)
+CLASSES = Model(loss="softmax_cross_entropy")
+
+
+@pytest.fixture(params=["loss", "value_and_grad", "backward", "check_gradients"])
+def compute(request):
+    """Whatever takes a batch refuses it alike."""
+    return getattr(jaxmlp, request.param)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (jnp.ones((6, 5)), r"x must have shape \(n, 4\) to match params\[0\]; got \(6, 5\)"),
+        (jnp.ones((2, 6, 4)), r"x must have shape \(n, 4\) to match params\[0\]; got \(2, 6, 4\)"),
+        (jnp.ones(4), r"x must have shape \(n, 4\).*got \(4,\)\. Write x\[None, :\] for a single example"),
+        (jnp.ones(()), r"x must have shape \(n, 4\).*got \(\)"),
+        (jnp.ones((6, 4), complex), "x must be real numbers; got complex"),
+    ],
+)
+def test_inputs(compute, x, message):
+    with pytest.raises(ValueError, match=message):
+        compute(PARAMS, x, Y)
+
+
+def test_forward_takes_leading_axes_but_not_another_width():
+    assert jaxmlp.forward(PARAMS, jnp.ones((2, 7, 4), DTYPE)).shape == (2, 7, 3)
+    with pytest.raises(ValueError, match=r"x must have shape \(\.\.\., 4\) to match params\[0\]; got \(2, 7, 5\)"):
+        jaxmlp.forward(PARAMS, jnp.ones((2, 7, 5)))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (jnp.ones((6, 2)), r"y must have shape \(6, 3\) to match the outputs; got \(6, 2\)"),
+        (jnp.ones((5, 3)), r"y must have shape \(6, 3\) to match the outputs; got \(5, 3\)"),
+        (jnp.ones(6), r"y must have shape \(6, 3\) to match the outputs; got \(6,\)"),
+    ],
+)
+def test_targets(compute, y, message):
+    with pytest.raises(ValueError, match=message):
+        compute(PARAMS, X, y)
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "sigmoid_cross_entropy", "hinge", "huber", "sum_squared_error"])
+def test_flat_targets_against_one_column(compute, loss):
+    """The classic: (n,) minus (n, 1) would broadcast to (n, n)."""
+    with pytest.raises(ValueError, match=r"y must have shape \(6, 1\).*got \(6,\)\. Write y\[:, None\]"):
+        compute(random_params((4, 5, 1)), X, jnp.ones(6), Model(loss=loss))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (jnp.array([0, 1, 2, 3, 0, 0]), r"labels must lie in 0 \.\.\. 2 for 3 outputs; got 0 \.\.\. 3"),
+        (np.array([0, 1, 2, -1, 0, 0]), r"labels must lie in 0 \.\.\. 2 for 3 outputs; got -1 \.\.\. 2"),
+        (jnp.zeros(6), r"labels must be integers; got float\d\d of shape \(6,\)\. Write y\.astype\(int\)"),
+        (jnp.zeros(6, bool), r"labels must be integers; got bool"),
+        (jnp.zeros((6, 1), int), r"integer labels of shape \(6,\) or one-hot.*got \(6, 1\)\. Write y\[:, 0\]"),
+        (jnp.zeros(5, int), r"integer labels of shape \(6,\) or one-hot rows of shape \(6, 3\); got \(5,\)"),
+        (jnp.zeros((6, 2)), r"integer labels of shape \(6,\) or one-hot rows of shape \(6, 3\); got \(6, 2\)"),
+    ],
+)
+def test_labels(compute, y, message):
+    with pytest.raises(ValueError, match=message):
+        compute(PARAMS, X, y, CLASSES)
+
+
+def test_labels_that_a_jitted_function_closes_over_are_still_known():
+    with pytest.raises(ValueError, match="labels must lie in"):
+        jax.jit(lambda p: jaxmlp.loss(p, X, np.full(6, 3), CLASSES))(PARAMS)
+
+
+def test_weights(compute):
+    with pytest.raises(ValueError, match=r"weights must have shape \(6,\), one for each example; got \(5,\)"):
+        compute(PARAMS, X, Y, weights=jnp.ones(5))
+    with pytest.raises(ValueError, match=r"weights must have shape \(6,\).*got \(6, 1\)"):
+        compute(PARAMS, X, Y, weights=jnp.ones((6, 1)))
+
+
+def test_weighted_gradient_sum_wants_one_coefficient_an_example():
+    tape = jaxmlp.backward(PARAMS, X, Y)
+    with pytest.raises(ValueError, match=r"weights must have shape \(6,\).*got \(3,\)"):
+        jaxmlp.weighted_gradient_sum(tape, jnp.ones(3))
+
+
+W1, B1 = PARAMS[0]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ([], r"params must be a non-empty list or tuple of \(W, b\) tuples; got list of 0.*init_mlp"),
+        (W1, r"params must be a non-empty list or tuple of \(W, b\) tuples; got .*of shape \(4, 5\)"),
+        ({"W": W1}, r"params must be a non-empty list or tuple.*got dict of 1"),
+        ((W1, B1), r"params\[0\] must be a tuple \(W, b\); got .*of shape \(4, 5\)"),
+        ([[W1, B1]], r"params\[0\] must be a tuple \(W, b\); got list of 2\. Write \[\(W, b\) for W, b in params\]"),
+        ([(W1, B1, B1)], r"params\[0\] must be a tuple \(W, b\); got tuple of 3"),
+        ([(W1, 0.0)], r"b of params\[0\] must be a floating-point array; got float"),
+        ([(np.ones((4, 5), int), B1)], r"W of params\[0\] must be a floating-point array; got .*int64"),
+        ([(W1, B1[:4])], r"params\[0\] must be W \(d_in, d_out\) and b \(d_out,\); got W \(4, 5\) and b \(4,\)"),
+        ([(B1, B1)], r"params\[0\] must be W \(d_in, d_out\) and b \(d_out,\); got W \(5,\) and b \(5,\)"),
+        ([*PARAMS, *PARAMS], r"params\[2\] must read the 3 outputs of params\[1\]; got W \(4, 5\)"),
+    ],
+)
+def test_params(compute, params, message):
+    with pytest.raises(ValueError, match=message):
+        compute(params, X, Y)
+    with pytest.raises(ValueError, match=message):
+        jaxmlp.forward(params, X)
+    with pytest.raises(ValueError, match=message):
+        jaxmlp.count_params(params)
+    with pytest.raises(ValueError, match=message):
+        jaxmlp.init_state(params, optimizers.sgd(0.1), jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ([3], r"sizes must name at least an input and an output width; got \[3\]\. Write e\.g\. \[3, 4, 1\]"),
+        ([], r"sizes must name at least an input and an output width; got \[\]"),
+        ([3, 0, 1], r"sizes must be positive integers; got 0 in \[3, 0, 1\]"),
+        ([3, -2, 1], r"sizes must be positive integers; got -2 in \[3, -2, 1\]"),
+        ([3, 4.0, 1], r"sizes must be positive integers; got 4\.0 in \[3, 4\.0, 1\]"),
+        ([3, True], r"sizes must be positive integers; got True in \[3, True\]"),
+        (["3", 1], r"sizes must be positive integers; got '3'"),
+    ],
+)
+def test_sizes(sizes, message, key):
+    with pytest.raises(ValueError, match=message):
+        jaxmlp.init_mlp(key, sizes)
+
+
+def test_init_mlp_dtype_and_initializer(key):
+    with pytest.raises(ValueError, match="dtype must be a floating-point one; got int32"):
+        jaxmlp.init_mlp(key, (3, 1), dtype=jnp.int32)
+    with pytest.raises(ValueError, match=r"unknown initializer 'he'; known are: glorot_normal, .*orthogonal"):
+        jaxmlp.init_mlp(key, (3, 1), initializer="he")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"activation": "rleu"}, "unknown activation 'rleu'; known are: elu, gelu, .*tanh"),
+        ({"activation": ("tanh", "rleu")}, "unknown activation 'rleu'; known are"),
+        ({"output": "softmx"}, "unknown activation 'softmx'; known are: .*softmax"),
+        ({"loss": "mse"}, "unknown loss 'mse'; known are: binary_cross_entropy, .*mean_squared_error"),
+        ({"activation": "softmax"}, r"softmax serves as an output only.*Write Model\(output='softmax'\)"),
+        ({"activation": [activations.softmax]}, "softmax serves as an output only"),
+        (
+            {"loss": "categorical_cross_entropy"},
+            "'categorical_cross_entropy' must read probabilities; got output 'identity'. "
+            "Write output='softmax', or loss='softmax_cross_entropy'",
+        ),
+        (
+            {"loss": losses.binary_cross_entropy, "output": "tanh"},
+            "'binary_cross_entropy' must read probabilities; got output 'tanh'. "
+            "Write output='sigmoid', or loss='sigmoid_cross_entropy'",
+        ),
+    ],
+)
+def test_models(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Model(**fields)
+
+
+@pytest.mark.parametrize(("hidden", "message"), [(("tanh", "relu"), "1 hidden layers; got 2"), ((), "got 0")])
+def test_the_number_of_activations(compute, hidden, message):
+    with pytest.raises(ValueError, match=rf"activation must name one for each of the {message}" if hidden else message):
+        compute(PARAMS, X, Y, Model(hidden))
+
+
+def test_a_model_of_another_kind(compute):
+    with pytest.raises(TypeError, match=r"model must be a Model; got 'tanh'\. Write e\.g\. Model\(activation='tanh'\)"):
+        compute(PARAMS, X, Y, "tanh")
+
+
+def test_reductions_and_missing_derivatives():
+    with pytest.raises(ValueError, match="reduction must be 'mean' or 'sum'; got 'none'"):
+        losses.Loss("mine", jnp.sum, jnp.sum, reduction="none")
+    bare = activations.Activation("bare", jnp.tanh, None)
+    with pytest.raises(ValueError, match="activation 'bare' has neither a derivative nor a jacobian_product"):
+        jaxmlp.value_and_grad(PARAMS, X, Y, Model(bare))
+
+
+def test_accuracy_wants_a_loss_that_decides():
+    with pytest.raises(
+        ValueError, match=r"accuracy needs a loss that decides, one of binary_cross_entropy, .*got 'huber'"
+    ):
+        jaxmlp.accuracy(PARAMS, X, Y, Model(loss="huber"))
+
+
+def test_check_gradients_wants_a_gradient_of_the_right_shapes():
+    def wrong(params, x, y, model, weights):
+        value, grads = jaxmlp.value_and_grad(params, x, y, model, weights=weights)
+        return value, [(dW.T, db) for dW, db in grads]
+
+    with pytest.raises(ValueError, match=r"the gradient must have the structure and shapes of params.*\(4, 5\)"):
+        jaxmlp.check_gradients(PARAMS, X, Y, value_and_grad=wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": -1}, "epochs must be an integer of at least 0; got -1"),
+        ({"epochs": 1.5}, "epochs must be an integer of at least 0; got 1.5"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
+        ({"batch_size": True}, "batch_size must be an integer of at least 1; got True"),
+        ({"x": X[:, :3]}, r"x must have shape \(n, 4\)"),
+        ({"y": Y[:, :1]}, r"y must have shape \(6, 3\)"),
+        ({"x": X[:0], "y": Y[:0]}, r"training needs at least one example; got x of shape \(0, 4\)"),
+        ({"y": np.full(6, 3), "model": CLASSES}, r"labels must lie in 0 \.\.\. 2"),
+    ],
+)
+def test_train(change, message):
+    optimizer = optimizers.sgd(0.1)
+    state = jaxmlp.init_state(PARAMS, optimizer, jax.random.key(0))
+    with pytest.raises(ValueError, match=message):
+        jaxmlp.train(
+            state, **{"x": X, "y": Y, "model": Model(), "epochs": 1, "batch_size": 2, **change}, optimizer=optimizer
+        )
+
+
+def test_a_training_step_refuses_an_empty_batch_and_keeps_the_state():
+    optimizer = optimizers.sgd(0.1)
+    step = jaxmlp.make_train_step(Model(), optimizer)
+    state = jaxmlp.init_state(PARAMS, optimizer, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"a batch must hold at least one example; got x of shape \(0, 4\)"):
+        step(state, X[:0], Y[:0])
+    with pytest.raises(ValueError, match=r"y must have shape \(6, 3\)"):
+        step(state, X, Y[:, :2])
+    step(state, X, Y)  # nothing was donated

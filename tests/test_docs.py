@@ -1,0 +1,31 @@
+"""The code blocks of README and docs/*.md run as they stand, in a process without this suite's strict flags."""
+
+import doctest
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN = f"""
+import sys
+from sybil.document import Document
+from sybil.parsers.markdown import PythonCodeBlockParser
+parser = PythonCodeBlockParser(doctest_optionflags={doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE})
+count = 0
+for example in Document.parse(sys.argv[1], parser).examples():
+    example.evaluate()
+    count += 1
+print(count)
+"""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_code_blocks(page):
+    environment = {**os.environ, "JAX_ENABLE_X64": "0"}  # as a newcomer has it
+    done = subprocess.run([sys.executable, "-c", RUN, page], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[-1]) == page.read_text().count(">>> ") > 0

@@ -1,0 +1,78 @@
+"""Every example runs offline with small settings, says what it should, and draws something."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMALL = {  # example: (arguments of main, what it prints)
+    "digits": ("hidden=(16,), epochs=4", ["agree", "test accuracy", "wrote digits.png"]),
+    "compare_gradients": ("(3, 4, 2), n=5", ["in float32", "in float64", "hand-written gradients equal jax.grad"]),
+    "worked_example": ("epochs=200", ["z2      1.139529", "<- a slip", "dloss/dw = (y - t) x = -4"]),
+    "moons": ("hidden=(4,), during=2, epochs=5, n=40", ["epoch    2", "accuracy", "wrote moons.png"]),
+    "regression": ("hidden=(4, 4), epochs=20, n=10", ["|gradient|", "after          loss"]),
+}
+
+
+def run(code, folder, *arguments):
+    """In a process of its own, as a user runs it: without this suite's strict flags."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "examples"), "JAX_ENABLE_X64": "0"}
+    return subprocess.run(
+        [sys.executable, *arguments, *(["-c", code] if code else [])],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+    )
+
+
+def test_every_example_is_tried():
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_main_with_small_settings(name, tmp_path):
+    arguments, phrases = SMALL[name]
+    done = run(f"import {name}; {name}.main({arguments})", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for phrase in phrases:
+        assert phrase in done.stdout
+    for picture in tmp_path.iterdir():
+        pixels = matplotlib.image.imread(picture)[..., :3]
+        assert min(pixels.shape[:2]) > 300
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20  # an empty page has one colour
+        assert 0.02 < np.mean(np.any(pixels < 0.9, axis=-1)) < 0.98
+
+
+def test_compare_gradients_from_the_command_line(tmp_path):
+    script = ROOT / "examples" / "compare_gradients.py"
+    command = "--sizes 4 8 3 --activation tanh --loss softmax_cross_entropy".split()
+    done = run("", tmp_path, script, *command)
+    assert done.returncode == 0, done.stderr
+    assert "in float32" in done.stdout
+    done = run("", tmp_path, script, *command, "--x64")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("in float64") == 2
+
+
+def test_compare_gradients_exits_with_1_where_they_disagree(tmp_path):
+    wrong = "lambda *a, **k: (lambda v, g: (v, [(1.001 * W, b) for W, b in g]))(*jaxmlp.value_and_grad(*a, **k))"
+    code = f"import sys, jaxmlp, compare_gradients; sys.exit(compare_gradients.main(value_and_grad={wrong}))"
+    done = run(code, tmp_path)
+    assert done.returncode == 1
+    assert "hand-written gradients DO NOT EQUAL jax.grad" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_digits_reaches_96_percent(tmp_path):
+    """The main job itself, whole."""
+    done = run("", tmp_path, ROOT / "examples" / "digits.py")
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("test accuracy"))
+    assert float(line.split()[-1]) >= 0.96
+    assert "hand, autodiff and finite differences agree" in done.stdout

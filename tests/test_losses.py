@@ -1,0 +1,130 @@
+"""Numbers worked by hand, gradients against autodiff, stability, and the reduction."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import DTYPE, X64, random_targets
+
+from jaxmlp import losses
+from jaxmlp.losses import KNOWN, Loss, coefficients
+
+TOLERANCE = {"rtol": 1e-10, "atol": 1e-12} if X64 else {"rtol": 2e-5, "atol": 2e-6}
+each = pytest.mark.parametrize("loss", KNOWN.values(), ids=lambda loss: loss.name)
+
+BY_HAND = [  # loss, outputs, targets, value, gradient
+    ("mean_squared_error", [1, 4], [0, 1], 5, [1, 3]),
+    ("half_squared_error", [1, 4], [0, 1], 5, [1, 3]),
+    ("sum_squared_error", [1, 4], [0, 1], 10, [2, 6]),
+    ("binary_cross_entropy", [0.5, 0.25], [1, 0], math.log(2) - math.log(0.75), [-2, 4 / 3]),
+    ("categorical_cross_entropy", [0.5, 0.25, 0.25], [0, 1, 0], math.log(4), [0, -4, 0]),
+    ("sigmoid_cross_entropy", [0, math.log(3)], [1, 0], math.log(2) + math.log(4), [-0.5, 0.75]),
+    ("softmax_cross_entropy", [math.log(2), 0, 0], [0, 1, 0], math.log(4), [0.5, -0.75, 0.25]),
+    ("hinge", [0.5, 2, -3], [1, 1, 1], 0.5 + 0 + 4, [-1, 0, -1]),
+    ("hinge", [0.5], [-1], 1.5, [1]),
+    ("huber", [0.5, 3, -3], [0, 0, 0], 0.125 + 2.5 + 2.5, [0.5, 1, -1]),
+    ("poisson_nll", [0, math.log(2)], [3, 1], 1 + 2 - math.log(2), [-2, 1]),
+]
+
+
+def test_the_contract_names_them():
+    assert {row[0] for row in BY_HAND} == set(KNOWN)
+    for name, loss in KNOWN.items():
+        assert getattr(losses, name) is loss
+
+
+@pytest.mark.parametrize(("name", "o", "y", "value", "gradient"), BY_HAND)
+def test_worked_by_hand(name, o, y, value, gradient):
+    o, y = jnp.array(o, DTYPE), jnp.array(y, DTYPE)
+    np.testing.assert_allclose(KNOWN[name].value(o, y), value, rtol=1e-6)
+    np.testing.assert_allclose(KNOWN[name].gradient(o, y), gradient, rtol=1e-6, atol=1e-7)
+
+
+def draw(loss, d=4, seed=0):
+    o = jnp.asarray(np.random.default_rng(seed).normal(size=d), DTYPE)
+    y = random_targets(loss, 1, d, seed)[0]
+    o = jax.nn.softmax(o) if loss.reads == "probabilities" else o
+    return o, jax.nn.one_hot(y, d, dtype=DTYPE) if loss.targets == "classes" else y
+
+
+@each
+@pytest.mark.parametrize("seed", range(3))
+def test_gradient_equals_autodiff(loss, seed):
+    o, y = draw(loss, seed=seed)
+    np.testing.assert_allclose(loss.gradient(o, y), jax.grad(loss.value)(o, y), **TOLERANCE)
+
+
+@each
+def test_gradient_equals_autodiff_at_the_target(loss):
+    """Where squared errors, huber and hinge have their minimum or kink, and probabilities are 0 or 1."""
+    _, y = draw(loss)
+    np.testing.assert_allclose(loss.gradient(y, y), jax.grad(loss.value)(y, y), **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["categorical_cross_entropy", "softmax_cross_entropy"])
+def test_soft_targets_that_do_not_sum_to_one(name):
+    o, _ = draw(KNOWN[name])
+    y = jnp.array([0.2, 0.5, 0.0, 0.9], DTYPE)
+    np.testing.assert_allclose(KNOWN[name].gradient(o, y), jax.grad(KNOWN[name].value)(o, y), **TOLERANCE)
+
+
+def test_losses_from_logits_equal_those_from_probabilities():
+    o, y = draw(losses.softmax_cross_entropy)
+    stable = losses.softmax_cross_entropy.value(o, y)
+    np.testing.assert_allclose(stable, losses.categorical_cross_entropy.value(jax.nn.softmax(o), y), rtol=1e-5)
+    stable = losses.sigmoid_cross_entropy.value(o, y)
+    np.testing.assert_allclose(stable, losses.binary_cross_entropy.value(jax.nn.sigmoid(o), y), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "softmax_cross_entropy"])
+def test_logits_of_ten_thousand(name):
+    """A wrong answer costs its logit, a right one nothing; gradients are finite."""
+    o, right, wrong = (jnp.array(v, DTYPE) for v in ([1e4, -1e4], [1, 0], [0, 1]))
+    loss = KNOWN[name]
+    assert float(loss.value(o, right)) == 0
+    np.testing.assert_allclose(loss.value(o, wrong), 2e4)
+    np.testing.assert_allclose(loss.gradient(o, wrong), [1, -1])
+
+
+def test_probabilities_of_zero_and_one_are_finite():
+    sure, right, wrong = (jnp.array(v, DTYPE) for v in ([1, 0], [1, 0], [0, 1]))
+    for loss in (losses.binary_cross_entropy, losses.categorical_cross_entropy):
+        assert float(loss.value(sure, right)) == 0
+        assert 30 < float(loss.value(sure, wrong)) < 2000
+        assert bool(jnp.all(jnp.isfinite(loss.gradient(sure, wrong))))
+
+
+def test_softmax_cross_entropy_does_not_change_when_logits_shift():
+    o, y = draw(losses.softmax_cross_entropy)
+    loss = losses.softmax_cross_entropy
+    np.testing.assert_allclose(loss.value(o + 3, y), loss.value(o, y), rtol=1e-5)
+    np.testing.assert_allclose(jnp.sum(loss.gradient(o, y)), 0, atol=1e-6)
+
+
+@each
+def test_dtype_is_kept(loss):
+    o, y = (v.astype(jnp.bfloat16) for v in draw(loss))
+    assert loss.value(o, y).dtype == jnp.bfloat16
+    assert loss.gradient(o, y).dtype == jnp.bfloat16
+
+
+def test_coefficients():
+    mean, total = losses.mean_squared_error, losses.sum_squared_error
+    w = jnp.array([1, 0, 3], DTYPE)
+    np.testing.assert_allclose(coefficients(mean, 4, None, DTYPE), [0.25] * 4)
+    np.testing.assert_allclose(coefficients(total, 4, None, DTYPE), [1] * 4)
+    np.testing.assert_allclose(coefficients(mean, 3, w, DTYPE), [0.25, 0, 0.75])
+    np.testing.assert_allclose(coefficients(total, 3, w, DTYPE), [1, 0, 3])
+    np.testing.assert_allclose(coefficients(mean, 3, 0 * w, DTYPE), [0, 0, 0])
+    assert coefficients(mean, 0, None, DTYPE).shape == (0,)
+    assert {l.name for l in KNOWN.values() if l.reduction == "sum"} == {"sum_squared_error"}
+
+
+def test_ones_own_loss_is_frozen_and_hashable():
+    mine = Loss("mine", jnp.sum, jnp.sign)
+    assert mine == Loss("mine", jnp.sum, jnp.sign)
+    assert hash(mine) == hash(Loss("mine", jnp.sum, jnp.sign))
+    with pytest.raises(AttributeError, match="cannot assign"):
+        mine.name = "other"
