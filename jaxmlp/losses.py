@@ -178,7 +178,8 @@ def _softmax_cross_entropy(o: Array, y: Array) -> Array:
 
 
 def _softmax_cross_entropy_gradient(o: Array, y: Array) -> Array:
-    return jax.nn.softmax(o) * jnp.sum(y) - y
+    e = jnp.exp(o - jnp.max(o))
+    return e * (jnp.sum(y) / jnp.sum(e)) - y  # softmax(o) sum_j y_j - y; both sums go into one fused loop
 
 
 softmax_cross_entropy = Loss(

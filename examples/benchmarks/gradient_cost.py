@@ -8,7 +8,8 @@ autodiff against a second copy of itself: what that differs from 1 is noise. The
 with an interval of 95 % (bootstrap over rounds).
 
 Learned here: XLA makes nearly the same program of both. Multiplying the coefficients in once, at the outputs, and not
-into every layer's delta, is worth 1 to 5 %.
+into every layer's delta, is worth 1 to 5 %. In the gradient of softmax cross-entropy, the sum over the targets has to
+fuse with that over the exponentials: as a loop of its own it cost 3 % at (784, 128, 10).
 """
 
 import argparse
