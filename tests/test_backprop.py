@@ -306,6 +306,17 @@ def test_tapes_pass_through_jit_and_inputs_in_other_dtypes_follow_params():
     assert_close((tape.loss, jaxmlp.gradients(tape)), want)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float32", "highest"])
+def test_backward_products_run_at_the_precision_of_the_forward_ones(precision):
+    problem = Problem((4, 5, 5, 3), Model("tanh"), 6, False)
+    with jax.default_matmul_precision(precision):
+        jaxpr = jax.make_jaxpr(jaxmlp.value_and_grad)(*problem.draw()[:3], problem.model)
+        forward = jax.make_jaxpr(jaxmlp.forward)(*problem.draw()[:2], problem.model)
+    products = [str(e.params["precision"]) for e in jaxpr.eqns if e.primitive.name == "dot_general"]
+    (of_forward,) = {str(e.params["precision"]) for e in forward.eqns if e.primitive.name == "dot_general"}
+    assert products == [of_forward] * 8  # 3 forward, 2 back, 3 for the weights: none is wasted
+
+
 # 6. Teeth: mistakes planted on purpose must be caught
 
 

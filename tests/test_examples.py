@@ -15,13 +15,15 @@ SMALL = {  # example: (arguments of main, what it prints)
     "compare_gradients": ("(3, 4, 2), n=5", ["in float32", "in float64", "hand-written gradients equal jax.grad"]),
     "worked_example": ("epochs=200", ["z2      1.139529", "<- a slip", "dloss/dw = (y - t) x = -4"]),
     "moons": ("hidden=(4,), during=2, epochs=5, n=40", ["epoch    2", "accuracy", "wrote moons.png"]),
+    "gradient_cost": ("[((2, 3, 2), 4)], rounds=3, budget=0.01", ["(2, 3, 2)", "geometric mean"]),
     "regression": ("hidden=(4, 4), epochs=20, n=10", ["|gradient|", "after          loss"]),
 }
 
 
 def run(code, folder, *arguments):
     """In a process of its own, as a user runs it: without this suite's strict flags."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "examples"), "JAX_ENABLE_X64": "0"}
+    folders = os.pathsep.join([str(ROOT / "examples"), str(ROOT / "examples" / "benchmarks")])
+    environment = {**os.environ, "PYTHONPATH": folders, "JAX_ENABLE_X64": "0"}
     return subprocess.run(
         [sys.executable, *arguments, *(["-c", code] if code else [])],
         capture_output=True,
@@ -32,7 +34,7 @@ def run(code, folder, *arguments):
 
 
 def test_every_example_is_tried():
-    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == set(SMALL)
+    assert {path.stem for path in (ROOT / "examples").rglob("*.py")} == set(SMALL)
 
 
 @pytest.mark.parametrize("name", SMALL)

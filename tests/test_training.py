@@ -141,6 +141,14 @@ def test_train_is_pure_jits_and_leaves_the_state_given_alone():
     chex.assert_trees_all_equal(run(state, 5, 5)[1], eager[1])
 
 
+def test_jit_takes_model_and_optimizer_as_arguments_and_traces_once():
+    traced = chex.assert_max_traces(jaxmlp.train, n=1)
+    jitted = jax.jit(traced, static_argnames=("optimizer", "epochs", "batch_size"))
+    for seed in range(2):
+        _, losses = jitted(fresh(seed=seed), X, Y, MODEL, SGD, epochs=3, batch_size=5)
+    chex.assert_trees_all_close(losses, run(fresh(seed=1), 3, 5)[1], **TOLERANCE)
+
+
 def test_vmap_over_seeds_and_learning_rates_equals_the_loop():
     def final_loss(lr, seed):
         optimizer = optimizers.sgd(lr, momentum=0.5)
