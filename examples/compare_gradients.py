@@ -78,4 +78,7 @@ if __name__ == "__main__":
     options = vars(parser.parse_args())
     if options.pop("x64"):
         jax.config.update("jax_enable_x64", True)
-    sys.exit(main(**options))
+    try:
+        sys.exit(main(**options))
+    except ValueError as error:  # an unknown name, say: exit code 2, since 1 says that gradients disagree
+        parser.error(str(error))

@@ -38,7 +38,7 @@ class Activation:
     def pullback(self, z: Array, da: Array) -> Array:
         """Carry a derivative from behind the activation to before it.
 
-        dz = da * f'(z), elementwise (eq. 5); where f is not, dz = da J(z) row by row (eq. 8).
+        dz = da * f'(z), elementwise (eqs. 4 and 5); where f is not, dz = da J(z) row by row (eq. 8).
 
         Args:
             z: `(n, d)` pre-activations.
@@ -131,7 +131,7 @@ def _selu_second_derivative(z: Array) -> Array:
 
 
 selu = Activation("selu", _selu, _selu_derivative, _selu_second_derivative)
-"""s z where z > 0, else s alpha (exp(z) - 1). Klambauer et al. 2017, arXiv 1706.02515."""
+"""s z where z > 0, else s alpha (exp(z) - 1), s = 1.0507, alpha = 1.6733. Klambauer et al. 2017, arXiv 1706.02515."""
 
 
 def _normal_density(z: Array) -> Array:
@@ -151,7 +151,7 @@ def _gelu_second_derivative(z: Array) -> Array:
 
 
 gelu = Activation("gelu", _gelu, _gelu_derivative, _gelu_second_derivative)
-"""z Phi(z), Phi the normal distribution function. Hendrycks and Gimpel 2016, arXiv 1606.08415."""
+"""z Phi(z), Phi the standard normal distribution function. Hendrycks and Gimpel 2016, arXiv 1606.08415."""
 
 _GELU_C = (2 / 3.141592653589793) ** 0.5
 _GELU_K = 0.044715

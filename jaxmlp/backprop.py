@@ -10,16 +10,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmlp.activations import Activation
 from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params
-from jaxmlp.model import Model, as_batch
+from jaxmlp.model import Model, prepare_batch
 from jaxmlp.types import Array, ArrayLike, Params
 
 
 class Tape(NamedTuple):
     """What one backward pass knows: the arrays behind the gradient and every other reading.
 
-    `inputs`, `preactivations` and `deltas` have one entry a layer, in a list or tuple as `params` is. Entry l of
+    `inputs`, `preactivations` and `deltas` have one entry for each layer, in a list or tuple as `params` is. Entry l of
     Python's counting belongs to layer l + 1 of the equations.
 
     Attributes:
@@ -62,22 +61,17 @@ def backward(
         products that make dW.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+        ValueError: If a shape or dtype does not fit, or a concrete label is not a valid class.
     """
-    x, y, c = as_batch(params, x, y, model, weights)
-    layers = model.layers(len(params))
-    inputs, preactivations, outputs = _forward(params, x, layers)
-    losses = jax.vmap(model.loss_function.value)(outputs, y)
-    da = jax.vmap(model.loss_function.gradient)(outputs, y)
-    deltas = _errors(params, preactivations, da, layers)
+    inputs, preactivations, outputs, losses, da, c = _forward(params, x, y, model, weights)
     return Tape(
         loss=jnp.sum(c * losses),
         losses=losses,
         coefficients=c,
-        inputs=alike(params, inputs),
-        preactivations=alike(params, preactivations),
+        inputs=same_kind(params, inputs),
+        preactivations=same_kind(params, preactivations),
         outputs=outputs,
-        deltas=alike(params, deltas),
+        deltas=same_kind(params, _errors(params, preactivations, da, model)),
     )
 
 
@@ -86,9 +80,10 @@ def value_and_grad(
 ) -> tuple[Array, Any]:
     """Return the loss and its gradient, by hand: the twin of `jax.value_and_grad(loss)`.
 
-    dW_l = a_{l-1}^T (c * delta_l),  db_l = sum_n c_n delta_l[n]  (eqs. 6 and 7)
+    dz_l = c * delta_l,  dW_l = a_{l-1}^T dz_l,  db_l = sum_n dz_l[n]  (eqs. 6 and 7)
 
-    The errors are linear in where they start, so c is multiplied in there, once, and not at every layer.
+    The errors are linear in the derivative that they start from, so it is multiplied by c there, once, and not at
+    every layer.
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.
@@ -101,45 +96,51 @@ def value_and_grad(
         The loss, a scalar, and `[(dW_1, db_1), ..., (dW_L, db_L)]`, a list or tuple as `params` is.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+        ValueError: If a shape or dtype does not fit, or a concrete label is not a valid class.
     """
-    x, y, c = as_batch(params, x, y, model, weights)
-    layers = model.layers(len(params))
-    inputs, preactivations, outputs = _forward(params, x, layers)
-    losses = jax.vmap(model.loss_function.value)(outputs, y)
-    da = jax.vmap(model.loss_function.gradient)(outputs, y)
-    deltas = _errors(params, preactivations, c[:, None] * da, layers)
-    grads = [dense_vjp_params(a, delta) for a, delta in zip(inputs, deltas, strict=True)]
-    return jnp.sum(c * losses), alike(params, grads)
+    inputs, preactivations, _, losses, da, c = _forward(params, x, y, model, weights)
+    dzs = _errors(params, preactivations, c[:, None] * da, model)
+    grads = [dense_vjp_params(a, dz) for a, dz in zip(inputs, dzs, strict=True)]
+    return jnp.sum(c * losses), same_kind(params, grads)
 
 
-def _forward(params: Params, x: Array, layers: Sequence[Activation]) -> tuple[list[Array], list[Array], Array]:
-    """Apply the layers in order, keeping what each reads and its pre-activation (eqs. 1 and 2)."""
+def _forward(
+    params: Params, x: ArrayLike, y: ArrayLike, model: Model, weights: ArrayLike | None
+) -> tuple[list[Array], list[Array], Array, Array, Array, Array]:
+    """Apply the layers in order, keeping what each reads and makes (eqs. 1 and 2), then the loss (eq. 3).
+
+    Returns:
+        The inputs a_{l-1} and pre-activations z_l of every layer, the outputs a_L, the losses loss_n `(n,)`, their
+        derivatives in the outputs `(n, d_L)`, and the coefficients c `(n,)`.
+    """
+    x, y, c = prepare_batch(params, x, y, model, weights)
     a, inputs, preactivations = x, [], []
-    for (W, b), f in zip(params, layers, strict=True):
+    for (W, b), f in zip(params, model.layer_activations(len(params)), strict=True):
         z = dense(a, W, b)
         inputs.append(a)
         preactivations.append(z)
         a = f(z)
-    return inputs, preactivations, a
+    loss = model.loss_function
+    return inputs, preactivations, a, jax.vmap(loss.value)(a, y), jax.vmap(loss.gradient)(a, y), c
 
 
-def _errors(params: Params, preactivations: Sequence[Array], da: Array, layers: Sequence[Activation]) -> list[Array]:
-    """Carry the derivative da in the outputs back through the layers (eqs. 4 and 5)."""
-    *hidden, f = layers
-    delta = f.pullback(preactivations[-1], da)
-    deltas = [delta]
-    for (W, _), z, f in reversed(list(zip(params[1:], preactivations, hidden, strict=False))):
-        delta = f.pullback(z, dense_vjp_input(W, delta))  # W is of layer l + 1, z of layer l
-        deltas.append(delta)
-    return deltas[::-1]
+def _errors(params: Params, preactivations: Sequence[Array], da: Array, model: Model) -> list[Array]:
+    """Carry the derivative da in the outputs back to every pre-activation (eqs. 4 and 5)."""
+    activations = model.layer_activations(len(params))
+    dz = activations[-1].pullback(preactivations[-1], da)
+    dzs = [dz]
+    for l in reversed(range(len(params) - 1)):
+        W_next, _ = params[l + 1]
+        dz = activations[l].pullback(preactivations[l], dense_vjp_input(W_next, dz))
+        dzs.append(dz)
+    return dzs[::-1]
 
 
-def alike(params: Sequence[Any], items: Sequence[Any]) -> Any:
+def same_kind(params: Sequence[Any], items: Sequence[Any]) -> Any:
     """Return the items in a tuple where `params` is one, else in a list.
 
     Args:
         params: what decides.
-        items: one a layer.
+        items: one for each layer.
     """
     return tuple(items) if isinstance(params, tuple) else list(items)

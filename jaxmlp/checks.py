@@ -1,4 +1,4 @@
-"""Errors that say what was expected, what came, and how to mend it.
+"""Errors that say what was expected, what came, and how to fix it.
 
 Shapes and dtypes are known while a function is traced, so these checks cost nothing under `jax.jit`. Values are
 looked at only where they are concrete.
@@ -73,15 +73,17 @@ def check_params(params: Params) -> None:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`, a list or a tuple.
 
     Raises:
-        ValueError: If it is empty, a layer is no `(W, b)` tuple of floating arrays, or two layers do not fit.
+        ValueError: If it is empty, a layer is not a `(W, b)` tuple of floating-point arrays, they differ in
+            dtype, or two layers do not fit.
     """
-    if not isinstance(params, list | tuple) or not params:
+    if type(params) not in (list, tuple) or not params:  # a named tuple's structure would be lost
         raise ValueError(
             f"params must be a non-empty list or tuple of (W, b) tuples; got {_brief(params)}. "
             f"`init_mlp(key, sizes)` makes one."
         )
+    dtype = None
     for l, layer in enumerate(params):
-        if not isinstance(layer, tuple) or len(layer) != 2:
+        if type(layer) is not tuple or len(layer) != 2:
             raise ValueError(
                 f"params[{l}] must be a tuple (W, b); got {_brief(layer)}. "
                 f"Write [(W, b) for W, b in params], or pass one tuple for each layer."
@@ -90,6 +92,12 @@ def check_params(params: Params) -> None:
         for name, leaf in (("W", W), ("b", b)):
             if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
                 raise ValueError(f"{name} of params[{l}] must be a floating-point array; got {_brief(leaf)}.")
+            dtype = dtype or leaf.dtype
+            if leaf.dtype != dtype:
+                raise ValueError(
+                    f"params must have one dtype; got {dtype} and, for {name} of params[{l}], {leaf.dtype}. "
+                    f"Write jax.tree.map(lambda p: p.astype({dtype}), params)."
+                )
         if W.ndim != 2 or b.shape != W.shape[1:]:
             raise ValueError(f"params[{l}] must be W (d_in, d_out) and b (d_out,); got W {W.shape} and b {b.shape}.")
         if l and W.shape[0] != params[l - 1][0].shape[1]:
@@ -98,7 +106,7 @@ def check_params(params: Params) -> None:
             )
 
 
-def check_inputs(x: Array, d_in: int, *, batch: bool) -> None:
+def check_inputs(x: ArrayLike, d_in: int, *, batch: bool) -> None:
     """Check the inputs of a network.
 
     Args:
@@ -113,8 +121,7 @@ def check_inputs(x: Array, d_in: int, *, batch: bool) -> None:
     if x.ndim == 0 or x.shape[-1] != d_in or (batch and x.ndim != 2):
         fix = " Write x[None, :] for a single example." if batch and x.shape == (d_in,) else ""
         raise ValueError(f"x must have shape {expected} to match params[0]; got {x.shape}.{fix}")
-    if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise ValueError(f"x must be real numbers; got {x.dtype}.")
+    check_real("x", x)
 
 
 def check_targets(y: ArrayLike, outputs: tuple[int, int], *, classes: bool) -> None:
@@ -126,9 +133,10 @@ def check_targets(y: ArrayLike, outputs: tuple[int, int], *, classes: bool) -> N
         classes: whether the loss takes integer labels.
 
     Raises:
-        ValueError: If the shape or dtype differs, or a concrete label is no class.
+        ValueError: If the shape or dtype differs, or a concrete label is not a valid class.
     """
     n, d_out = outputs
+    check_real("y", y)
     if not classes:
         if y.shape != outputs:
             fix = " Write y[:, None]." if y.shape == (n,) and d_out == 1 else ""
@@ -163,18 +171,64 @@ def check_labels(y: ArrayLike, classes: int) -> None:
         )
 
 
-def check_weights(weights: Array, n: int) -> None:
-    """Check sample weights.
+def check_weights(name: str, weights: Array, n: int) -> None:
+    """Check numbers that there should be one of for each example.
 
     Args:
+        name: what the caller calls them, for the message.
         weights: `(n,)`.
         n: how many examples there are.
 
     Raises:
-        ValueError: If the shape differs.
+        ValueError: If the shape differs, or they are not real.
     """
+    check_real(name, weights)
     if weights.shape != (n,):
-        raise ValueError(f"weights must have shape ({n},), one for each example; got {weights.shape}.")
+        raise ValueError(f"{name} must have shape ({n},), one for each example; got {weights.shape}.")
+
+
+def check_real(name: str, x: ArrayLike) -> None:
+    """Check that an array does not hold complex numbers, nor anything that is no number.
+
+    Args:
+        name: what the caller calls it, for the message.
+        x: any array.
+
+    Raises:
+        ValueError: If it does.
+    """
+    if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
+        raise ValueError(f"{name} must be real numbers; got {x.dtype}.")
+
+
+def check_not_empty(x: ArrayLike) -> None:
+    """Check that there is something to train on.
+
+    Args:
+        x: `(n, d_0)` inputs.
+
+    Raises:
+        ValueError: If n is 0.
+    """
+    if x.shape[0] == 0:
+        raise ValueError(f"training needs at least one example; got x of shape {x.shape}.")
+
+
+def check_count(name: str, value: int, least: int) -> None:
+    """Check a number that decides the shape of a program.
+
+    Args:
+        name: what the caller calls it, for the message.
+        value: a Python or NumPy integer.
+        least: the least it may be.
+
+    Raises:
+        ValueError: If it is less, not an integer, or traced.
+    """
+    if isinstance(value, jax.core.Tracer):
+        raise ValueError(f"{name} must be static; got a traced value. Write jax.jit(..., static_argnames={name!r}).")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}.")
 
 
 def concrete(x: ArrayLike) -> np.ndarray | None:

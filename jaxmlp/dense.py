@@ -1,4 +1,8 @@
-"""The affine map of a layer and, directly under it, its adjoint."""
+"""The affine map of a layer and, directly under it, its adjoint.
+
+The adjoint of a map, also called its pullback or vector-Jacobian product (vjp), takes the derivative of the loss with
+respect to what the map makes, and returns that with respect to what the map reads.
+"""
 
 import jax.numpy as jnp
 
@@ -52,7 +56,7 @@ def dense_vjp_input(W: Array, dz: Array) -> Array:
 
 
 def dense_vjp_params(a: Array, dz: Array) -> tuple[Array, Array]:
-    """Return dW = a^T dz and db = sum_n dz[n]: what the layer keeps (eqs. 6 and 7).
+    """Return dW = a^T dz and db = sum_n dz[n]: what the layer keeps (eqs. 6 and 7, dz = c * delta).
 
     Args:
         a: `(n, d_in)`, what the layer read.

@@ -38,9 +38,15 @@ class Loss:
     reads: Literal["values", "probabilities", "logits"] = "values"
 
     def __post_init__(self) -> None:
-        """Check the reduction, which would otherwise be taken for a mean in silence."""
-        if self.reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction must be 'mean' or 'sum'; got {self.reduction!r}.")
+        """Check the words, each of which would otherwise be taken for another in silence."""
+        words = {
+            "reduction": ("mean", "sum"),
+            "targets": ("values", "classes", "binary", "signs"),
+            "reads": ("values", "probabilities", "logits"),
+        }
+        for field, known in words.items():
+            if getattr(self, field) not in known:
+                raise ValueError(f"{field} must be one of {', '.join(known)}; got {getattr(self, field)!r}.")
 
 
 def coefficients(loss: Loss, n: int, weights: Array | None, dtype: jnp.dtype) -> Array:
@@ -103,12 +109,12 @@ sum_squared_error = Loss("sum_squared_error", _sum_squared_error, _sum_squared_e
 
 
 def _log(p: Array, least: float) -> Array:
-    """log p, and log of the least number that p can be where p has been rounded to 0."""
-    return jnp.log(jnp.where(p > 0, p, least))
+    """log p, and the log of the least positive p there is where p has been rounded to 0."""
+    return jnp.log(jnp.where(p == 0, least, p))
 
 
 def _log_derivative(p: Array) -> Array:
-    return jnp.where(p > 0, 1 / jnp.where(p > 0, p, 1), 0)
+    return jnp.where(p == 0, 0, 1 / jnp.where(p == 0, 1, p))
 
 
 def _binary_cross_entropy(o: Array, y: Array) -> Array:

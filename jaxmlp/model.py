@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -47,16 +47,22 @@ class Model:
     activation: str | Activation | Sequence[str | Activation] = "relu"
     output: str | Activation = "identity"
     loss: str | Loss = "mean_squared_error"
+    _meaning: ClassVar[Any]  # what the names stand for; set by __post_init__ on each model
 
     def __post_init__(self) -> None:
-        """Look every name up now, so that a wrong one is told where it was written."""
-        if not isinstance(self.activation, str | Activation):
-            object.__setattr__(self, "activation", tuple(self.activation))
-        if activations.softmax in self._hidden:
+        """Look every name up now, so that a wrong one is reported where it was written."""
+        one = isinstance(self.activation, str | Activation)
+        given = (self.activation,) if isinstance(self.activation, str | Activation) else tuple(self.activation)
+        if not one:
+            object.__setattr__(self, "activation", given)  # a list would not hash
+        hidden = tuple(_activation(f) for f in given)
+        output = _activation(self.output)
+        loss = self.loss if isinstance(self.loss, Loss) else checks.look_up("loss", self.loss, losses.KNOWN)
+        object.__setattr__(self, "_meaning", (one, hidden, output, loss))
+        if activations.softmax in hidden:
             raise ValueError(
                 "softmax serves as an output only; got it as a hidden activation. Write Model(output='softmax')."
             )
-        loss, output = self.loss_function, _activation(self.output)
         if loss.reads == "probabilities" and output.name in _NO_PROBABILITIES:
             stable = "sigmoid" if loss.targets == "binary" else "softmax"
             raise ValueError(
@@ -72,39 +78,29 @@ class Model:
         """Hash what the model means."""
         return hash(self._meaning)
 
-    def layers(self, count: int) -> tuple[Activation, ...]:
-        """Return the activation of each of `count` layers, the output's last.
+    def layer_activations(self, n_layers: int) -> tuple[Activation, ...]:
+        """Return f_1, ..., f_L: the activation of each layer, the output's last.
 
         Args:
-            count: the number of layers L.
+            n_layers: L.
 
         Raises:
             ValueError: If activations were given one for each hidden layer, and there are not L - 1 of them.
         """
-        hidden = self._hidden
-        if isinstance(self.activation, str | Activation):
-            hidden = hidden * (count - 1)
-        if len(hidden) != count - 1:
+        one, hidden, output, _ = self._meaning
+        if one:
+            return (*hidden * (n_layers - 1), output)
+        if len(hidden) != n_layers - 1:
             raise ValueError(
-                f"activation must name one for each of the {count - 1} hidden layers; got {len(hidden)}. "
+                f"activation must name one for each of the {n_layers - 1} hidden layers; got {len(hidden)}. "
                 f"A single name serves them all."
             )
-        return (*hidden, _activation(self.output))
+        return (*hidden, output)
 
     @property
     def loss_function(self) -> Loss:
         """The `Loss` itself, where `loss` may be its name."""
-        return self.loss if isinstance(self.loss, Loss) else checks.look_up("loss", self.loss, losses.KNOWN)
-
-    @property
-    def _hidden(self) -> tuple[Activation, ...]:
-        one = isinstance(self.activation, str | Activation)
-        return tuple(_activation(f) for f in ((self.activation,) if one else self.activation))  # type: ignore[union-attr]
-
-    @property
-    def _meaning(self) -> tuple[Any, ...]:
-        several = isinstance(self.activation, tuple)
-        return several, self._hidden, _activation(self.output), self.loss_function
+        return self._meaning[3]
 
 
 def _activation(name: str | Activation) -> Activation:
@@ -187,10 +183,11 @@ def forward(params: Params, x: ArrayLike, model: Model = Model()) -> Array:
         `(n, d_L)` outputs, with the leading axes of `x`.
 
     Raises:
-        ValueError: If `params` do not chain, `x` does not fit them, or the activations are not one a hidden layer.
+        ValueError: If `params` do not chain, `x` does not fit them, or `model.activation` lists another number of
+            activations than there are hidden layers.
     """
     a = _check_inputs(params, x, model, batch=False).astype(jnp.result_type(params[0][0]))
-    for (W, b), f in zip(params, model.layers(len(params)), strict=True):
+    for (W, b), f in zip(params, model.layer_activations(len(params)), strict=True):
         a = f(dense(a, W, b))
     return a
 
@@ -213,17 +210,19 @@ def loss(
         The loss, a scalar; 0 for an empty batch.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+        ValueError: If a shape or dtype does not fit, or a concrete label is not a valid class.
+        TypeError: If `model` is not a `Model`.
     """
-    x, y, c = as_batch(params, x, y, model, weights)
+    x, y, c = prepare_batch(params, x, y, model, weights)
     return jnp.sum(c * jax.vmap(model.loss_function.value)(forward(params, x, model), y))
 
 
 def accuracy(params: Params, x: ArrayLike, y: ArrayLike, model: Model) -> Array:
-    """Return the share of examples that the network decides rightly.
+    """Return the share of examples that the network classifies correctly.
 
     Categorical losses: the largest output is the label. Binary losses: every output is on the side of the threshold
     (1/2 for probabilities, 0 for logits) that its target is on. Hinge: every output has its target's sign.
+    An output of nan is never correct.
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.
@@ -237,7 +236,7 @@ def accuracy(params: Params, x: ArrayLike, y: ArrayLike, model: Model) -> Array:
     Raises:
         ValueError: If the loss is one of regression, or a shape does not fit.
     """
-    x, y, _ = as_batch(params, x, y, model, None)
+    x, y, _ = prepare_batch(params, x, y, model, None)
     outputs, decision = forward(params, x, model), model.loss_function
     if decision.targets == "values":
         deciding = ", ".join(sorted(name for name, loss in losses.KNOWN.items() if loss.targets != "values"))
@@ -247,10 +246,11 @@ def accuracy(params: Params, x: ArrayLike, y: ArrayLike, model: Model) -> Array:
     else:
         positive = outputs > (0.5 if decision.reads == "probabilities" else 0)
         right = jnp.all(positive == (y > (0.5 if decision.targets == "binary" else 0)), axis=-1)
+    right &= ~jnp.any(jnp.isnan(outputs), axis=-1)
     return jnp.mean(right.astype(outputs.dtype))
 
 
-def as_batch(
+def prepare_batch(
     params: Params, x: ArrayLike, y: ArrayLike, model: Model, weights: ArrayLike | None
 ) -> tuple[Array, Array, Array]:
     """Check a batch, and bring it to the form that the equations read.
@@ -267,7 +267,8 @@ def as_batch(
         dtype of `params`.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+        ValueError: If a shape or dtype does not fit, or a concrete label is not a valid class.
+        TypeError: If `model` is not a `Model`.
     """
     x, y, weights = check_batch(params, x, y, model, weights)
     dtype = jnp.result_type(params[0][0])
@@ -291,7 +292,8 @@ def check_batch(
         x, y and weights, as they came.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, or a concrete label is no class.
+        ValueError: If a shape or dtype does not fit, or a concrete label is not a valid class.
+        TypeError: If `model` is not a `Model`.
     """
     x = _check_inputs(params, x, model, batch=True)
     y = y if hasattr(y, "shape") else np.asarray(y)  # no jax array yet: under jit that would hide concrete labels
@@ -299,7 +301,7 @@ def check_batch(
     checks.check_targets(y, outputs, classes=model.loss_function.targets == "classes")
     if weights is not None:
         weights = jnp.asarray(weights)
-        checks.check_weights(weights, x.shape[0])
+        checks.check_weights("weights", weights, x.shape[0])
     return x, jnp.asarray(y), weights
 
 
@@ -307,6 +309,6 @@ def _check_inputs(params: Params, x: ArrayLike, model: Model, *, batch: bool) ->
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model; got {model!r}. Write e.g. Model(activation='tanh').")
     checks.check_params(params)
-    x = jnp.asarray(x)
+    x = x if hasattr(x, "shape") else np.asarray(x)
     checks.check_inputs(x, params[0][0].shape[0], batch=batch)
-    return x
+    return jnp.asarray(x)

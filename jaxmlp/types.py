@@ -7,7 +7,10 @@
     W, b   (d_{l-1}, d_l), (d_l,)
     z      (n, d_l)          pre-activations, z_l = a_{l-1} W_l + b_l
     a      (n, d_l)          activations, a_l = f_l(z_l), a_0 = x
-    delta  (n, d_l)          derivative of the one-example loss with respect to z_l, not divided by n
+    o      (d_L,)            one example's outputs, a row of a_L; p where they are probabilities
+    loss_n (n,)              one-example losses
+    c      (n,)              coefficients of the reduction, loss = sum_n c_n loss_n
+    delta  (n, d_l)          derivative of loss_n with respect to z_l[n], not multiplied by c_n
 
 `dX` is always the derivative of a loss with respect to X, and has X's shape.
 """

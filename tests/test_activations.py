@@ -1,5 +1,7 @@
 """Derivatives against autodiff, values at 0 and at the ends, and agreement with `jax.nn`."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,6 +82,33 @@ AT_ZERO = {  # name: value, derivative
 def test_at_zero(f):
     zero = jnp.zeros((), DTYPE)
     np.testing.assert_allclose((f(zero), f.derivative(zero)), AT_ZERO[f.name], rtol=1e-6)
+
+
+BY_MATH = {  # by Python's math module
+    "identity": lambda z: z,
+    "relu": lambda z: max(z, 0),
+    "leaky_relu": lambda z: max(z, 0.01 * z),
+    "elu": lambda z: z if z > 0 else math.exp(z) - 1,
+    "selu": lambda z: 1.0507009873554805 * (z if z > 0 else 1.6732632423543772 * (math.exp(z) - 1)),
+    "gelu": lambda z: z * (1 + math.erf(z / math.sqrt(2))) / 2,
+    "gelu_tanh": lambda z: z * (1 + math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))) / 2,
+    "silu": lambda z: z / (1 + math.exp(-z)),
+    "mish": lambda z: z * math.tanh(math.log(1 + math.exp(z))),
+    "softplus": lambda z: math.log(1 + math.exp(z)),
+    "softsign": lambda z: z / (1 + abs(z)),
+    "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+    "tanh": math.tanh,
+    "sine": math.sin,
+}
+
+
+@elementwise
+@pytest.mark.parametrize("z", [-2.5, -0.3, 0.8, 3.1])
+def test_values_and_slopes_by_pythons_math(f, z):
+    value, h = BY_MATH[f.name], 1e-5
+    at = jnp.asarray(z, DTYPE)
+    np.testing.assert_allclose(f(at), value(z), rtol=1e-5)
+    np.testing.assert_allclose(f.derivative(at), (value(z + h) - value(z - h)) / (2 * h), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", "relu leaky_relu elu selu silu mish softplus sigmoid tanh".split())

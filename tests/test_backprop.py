@@ -78,7 +78,7 @@ def test_equals_autodiff_jitted(problem):
     assert largest > 1e-3  # a gradient of zeros would agree with a gradient of zeros
 
 
-@pytest.mark.parametrize("problem", PROBLEMS[:: len(PROBLEMS) // 16], ids=str)
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_equals_autodiff_eager(problem):
     check_against_autodiff(problem, problem.draw(), lambda f: f)
 
@@ -145,7 +145,7 @@ def test_saturated_probabilities_stay_finite_and_follow_autodiff(output, loss):
     model = Model(output=output, loss=loss)
     hand, autodiff = both(params, x, y, model)
     chex.assert_tree_all_finite(hand)
-    assert float(hand[0]) > 20
+    assert float(hand[0]) > 15
     assert_close(hand, autodiff)
 
 
@@ -156,8 +156,9 @@ def test_bfloat16_parameters():
     chex.assert_trees_all_equal_shapes_and_dtypes(grads, params)
     wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (params, x, weights))
     want = jax.value_and_grad(jaxmlp.loss)(wide[0], wide[1], y, problem.model, weights=wide[2])
-    got = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (value, grads))
-    chex.assert_trees_all_close(got, want, rtol=0.05, atol=0.01)  # bfloat16 has 8 bits
+    for g, w in zip(jax.tree.leaves((value, grads)), jax.tree.leaves(want), strict=True):
+        size = float(jnp.max(jnp.abs(w)))
+        np.testing.assert_allclose(g.astype(jnp.float32), w, rtol=0, atol=0.015 * size)  # bfloat16 has 8 bits
 
 
 # 3. NumPy in float64, which shares no code with the library
@@ -388,6 +389,16 @@ def test_teeth_a_dropped_bias_term(monkeypatch):
     right = dense.dense_vjp_params
     monkeypatch.setattr(backprop, "dense_vjp_params", lambda a, dz: (right(a, dz)[0], dz[0]))
     assert_caught(problem, draw, lambda *a, **k: jaxmlp.value_and_grad(*a, **k))
+
+
+def test_teeth_a_wrong_loss_beside_a_right_gradient():
+    problem, draw = teeth_problem()
+
+    def wrong(params, x, y, model, weights):
+        value, grads = jaxmlp.value_and_grad(params, x, y, model, weights=weights)
+        return value * 1.001, grads
+
+    assert assert_caught(problem, draw, wrong).loss_error > 5e-4
 
 
 def test_teeth_nan_is_no_agreement():

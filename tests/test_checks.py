@@ -1,10 +1,12 @@
 """Every message of a wrong call: what was expected, what came, how to mend it."""
 
+import collections
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import DTYPE, random_params
+from helpers import DTYPE, assert_close, random_params
 
 import jaxmlp
 from jaxmlp import Model, activations, losses, optimizers
@@ -30,6 +32,7 @@ def compute(request):
         (jnp.ones(4), r"x must have shape \(n, 4\).*got \(4,\)\. Write x\[None, :\] for a single example"),
         (jnp.ones(()), r"x must have shape \(n, 4\).*got \(\)"),
         (jnp.ones((6, 4), complex), "x must be real numbers; got complex"),
+        (np.full((6, 4), "a"), "x must be real numbers; got <U1"),
     ],
 )
 def test_inputs(compute, x, message):
@@ -49,6 +52,8 @@ def test_forward_takes_leading_axes_but_not_another_width():
         (jnp.ones((6, 2)), r"y must have shape \(6, 3\) to match the outputs; got \(6, 2\)"),
         (jnp.ones((5, 3)), r"y must have shape \(6, 3\) to match the outputs; got \(5, 3\)"),
         (jnp.ones(6), r"y must have shape \(6, 3\) to match the outputs; got \(6,\)"),
+        (jnp.ones((6, 3), complex), "y must be real numbers; got complex"),
+        (np.full((6, 3), "a"), "y must be real numbers; got <U1"),
     ],
 )
 def test_targets(compute, y, message):
@@ -90,15 +95,20 @@ def test_weights(compute):
         compute(PARAMS, X, Y, weights=jnp.ones(5))
     with pytest.raises(ValueError, match=r"weights must have shape \(6,\).*got \(6, 1\)"):
         compute(PARAMS, X, Y, weights=jnp.ones((6, 1)))
+    with pytest.raises(ValueError, match="weights must be real numbers; got complex"):
+        compute(PARAMS, X, Y, weights=jnp.ones(6, complex))
 
 
 def test_weighted_gradient_sum_wants_one_coefficient_an_example():
     tape = jaxmlp.backward(PARAMS, X, Y)
-    with pytest.raises(ValueError, match=r"weights must have shape \(6,\).*got \(3,\)"):
+    with pytest.raises(ValueError, match=r"c must have shape \(6,\), one for each example; got \(3,\)"):
         jaxmlp.weighted_gradient_sum(tape, jnp.ones(3))
+    from_numpy = jaxmlp.weighted_gradient_sum(tape, np.arange(6))
+    assert_close(from_numpy, jaxmlp.weighted_gradient_sum(tape, jnp.arange(6, dtype=DTYPE)))
 
 
 W1, B1 = PARAMS[0]
+Layer = collections.namedtuple("Layer", "W b")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +119,12 @@ W1, B1 = PARAMS[0]
         ({"W": W1}, r"params must be a non-empty list or tuple.*got dict of 1"),
         ((W1, B1), r"params\[0\] must be a tuple \(W, b\); got .*of shape \(4, 5\)"),
         ([[W1, B1]], r"params\[0\] must be a tuple \(W, b\); got list of 2\. Write \[\(W, b\) for W, b in params\]"),
+        ([Layer(W1, B1)], r"params\[0\] must be a tuple \(W, b\); got Layer of 2"),
+        (Layer((W1, B1), PARAMS[1]), "params must be a non-empty list or tuple"),
+        (
+            [(W1, B1.astype(jnp.bfloat16))],
+            r"one dtype; got float\d\d and, for b of params\[0\], bfloat16\. Write jax.tree.map",
+        ),
         ([(W1, B1, B1)], r"params\[0\] must be a tuple \(W, b\); got tuple of 3"),
         ([(W1, 0.0)], r"b of params\[0\] must be a floating-point array; got float"),
         ([(np.ones((4, 5), int), B1)], r"W of params\[0\] must be a floating-point array; got .*int64"),
@@ -190,8 +206,12 @@ def test_a_model_of_another_kind(compute):
 
 
 def test_reductions_and_missing_derivatives():
-    with pytest.raises(ValueError, match="reduction must be 'mean' or 'sum'; got 'none'"):
+    with pytest.raises(ValueError, match="reduction must be one of mean, sum; got 'none'"):
         losses.Loss("mine", jnp.sum, jnp.sum, reduction="none")
+    with pytest.raises(ValueError, match="targets must be one of values, classes, binary, signs; got 'class'"):
+        losses.Loss("mine", jnp.sum, jnp.sum, targets="class")
+    with pytest.raises(ValueError, match="reads must be one of values, probabilities, logits; got 'probs'"):
+        losses.Loss("mine", jnp.sum, jnp.sum, reads="probs")
     bare = activations.Activation("bare", jnp.tanh, None)
     with pytest.raises(ValueError, match="activation 'bare' has neither a derivative nor a jacobian_product"):
         jaxmlp.value_and_grad(PARAMS, X, Y, Model(bare))
@@ -235,11 +255,21 @@ def test_train(change, message):
         )
 
 
+def test_train_wants_static_counts():
+    optimizer = optimizers.sgd(0.1)
+    state = jaxmlp.init_state(PARAMS, optimizer, jax.random.key(0))
+    with pytest.raises(
+        ValueError,
+        match=r"epochs must be static; got a traced value\. Write jax\.jit\(\.\.\., static_argnames='epochs'",
+    ):
+        jax.jit(lambda epochs: jaxmlp.train(state, X, Y, Model(), optimizer, epochs=epochs, batch_size=2))(3)
+
+
 def test_a_training_step_refuses_an_empty_batch_and_keeps_the_state():
     optimizer = optimizers.sgd(0.1)
     step = jaxmlp.make_train_step(Model(), optimizer)
     state = jaxmlp.init_state(PARAMS, optimizer, jax.random.key(0))
-    with pytest.raises(ValueError, match=r"a batch must hold at least one example; got x of shape \(0, 4\)"):
+    with pytest.raises(ValueError, match=r"training needs at least one example; got x of shape \(0, 4\)"):
         step(state, X[:0], Y[:0])
     with pytest.raises(ValueError, match=r"y must have shape \(6, 3\)"):
         step(state, X, Y[:, :2])

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SMALL = {  # example: (arguments of main, what it prints)
+SMALL = {  # example: (arguments of main, what it prints); it draws what it says that it wrote
     "digits": ("hidden=(16,), epochs=4", ["agree", "test accuracy", "wrote digits.png"]),
     "compare_gradients": ("(3, 4, 2), n=5", ["in float32", "in float64", "hand-written gradients equal jax.grad"]),
     "worked_example": ("epochs=200", ["z2      1.139529", "<- a slip", "dloss/dw = (y - t) x = -4"]),
     "moons": ("hidden=(4,), during=2, epochs=5, n=40", ["epoch    2", "accuracy", "wrote moons.png"]),
+    "moons --loss hinge": ("'hinge', (4,), 2, 5, 40", ["loss='hinge'", "accuracy", "wrote moons.png"]),
     "gradient_cost": ("[((2, 3, 2), 4)], rounds=3, budget=0.01", ["(2, 3, 2)", "geometric mean"]),
     "regression": ("hidden=(4, 4), epochs=20, n=10", ["|gradient|", "after          loss"]),
 }
@@ -34,16 +35,20 @@ def run(code, folder, *arguments):
 
 
 def test_every_example_is_tried():
-    assert {path.stem for path in (ROOT / "examples").rglob("*.py")} == set(SMALL)
+    assert {path.stem for path in (ROOT / "examples").rglob("*.py")} == {name.split()[0] for name in SMALL}
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_main_with_small_settings(name, tmp_path):
     arguments, phrases = SMALL[name]
-    done = run(f"import {name}; {name}.main({arguments})", tmp_path)
+    module = name.split()[0]
+    done = run(f"import {module}; {module}.main({arguments})", tmp_path)
     assert done.returncode == 0, done.stderr
     for phrase in phrases:
         assert phrase in done.stdout
+    pictures = [word for word in done.stdout.split() if word.endswith(".png")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == pictures
+    assert len(pictures) == sum("wrote" in phrase for phrase in phrases)
     for picture in tmp_path.iterdir():
         pixels = matplotlib.image.imread(picture)[..., :3]
         assert min(pixels.shape[:2]) > 300
@@ -69,6 +74,12 @@ def test_compare_gradients_exits_with_1_where_they_disagree(tmp_path):
     assert done.returncode == 1
     assert "hand-written gradients DO NOT EQUAL jax.grad" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_compare_gradients_exits_with_2_where_it_cannot_compare(tmp_path):
+    done = run("", tmp_path, ROOT / "examples" / "compare_gradients.py", "--loss", "mse")
+    assert done.returncode == 2
+    assert "unknown loss 'mse'; known are:" in done.stderr
 
 
 def test_digits_reaches_96_percent(tmp_path):

@@ -36,9 +36,10 @@ def test_it_is_exact_whatever_the_dtype_of_params(report):
 
 def test_the_table(report):
     lines = str(report).splitlines()
-    assert len(lines) == 6
-    assert lines[1].startswith("    1 W  (4, 5)")
-    assert f"{report.rows[0].hand:.6e}" in lines[1]
+    assert len(lines) == 7
+    assert lines[0].startswith(f"loss {report.loss:.6e}")
+    assert lines[2].startswith("    1 W  (4, 5)")
+    assert f"{report.rows[0].hand:.6e}" in lines[2]
     assert lines[-1].startswith("hand, autodiff and finite differences agree; largest error")
 
 

@@ -103,6 +103,16 @@ def test_accuracy(loss, output, outputs, y, want, transform):
     assert float(got) == want
 
 
+def test_nan_outputs_are_never_correct():
+    for output, loss, y in (
+        ("identity", "softmax_cross_entropy", np.array([0])),
+        ("identity", "sigmoid_cross_entropy", np.array([[0.0, 0.0]])),
+        ("identity", "hinge", np.array([[-1.0, -1.0]])),
+    ):
+        params, x = as_outputs(np.array([[np.nan, 0.0]]))
+        assert float(jaxmlp.accuracy(params, x, y, Model(output=output, loss=loss))) == 0
+
+
 def test_models_are_values():
     by_name = Model("tanh", "softmax", "categorical_cross_entropy")
     by_object = Model(activations.tanh, activations.softmax, losses.categorical_cross_entropy)

@@ -39,7 +39,7 @@ def test_seed_001_initialisation():
     params = jaxmlp.init_mlp(jax.random.key(0), (100, 80, 1), initializer=jaxmlp.initializers.normal(0.01))
     np.testing.assert_allclose(np.std(params[0][0]), 0.01, rtol=0.05)
     assert not np.any(params[0][1])
-    names = [f.name for f in Model("relu").layers(3)]
+    names = [f.name for f in Model("relu").layer_activations(3)]
     assert names == ["relu", "relu", "identity"]
 
 

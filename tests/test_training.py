@@ -122,6 +122,14 @@ def test_every_epoch_visits_each_example_once_in_another_order():
     assert not np.array_equal(orders[1], orders[2])
 
 
+def test_the_order_is_that_of_a_key_used_for_nothing_else():
+    state = fresh()
+    carried, shuffling = jax.random.split(state.key)
+    np.testing.assert_array_equal(epoch_order(state.key, 5), jax.random.permutation(shuffling, 22))
+    after, _ = run(state, 1, 5)
+    np.testing.assert_array_equal(jax.random.key_data(after.key), jax.random.key_data(carried))
+
+
 def test_ten_and_ten_epochs_are_twenty_bit_for_bit():
     whole, losses = run(fresh(), 20, 5)
     half, first = run(fresh(), 10, 5)
@@ -186,6 +194,16 @@ def test_it_overfits_eight_points():
     state, losses = run(fresh(optimizer), 300, 8, optimizer, x=X[:8], y=Y[:8])
     assert float(losses[-1]) < 1e-3
     assert float(jaxmlp.accuracy(state.params, X[:8], Y[:8], MODEL)) == 1
+
+
+def test_optax_optimizers_may_be_passed():
+    optax = pytest.importorskip("optax", reason="optax is not installed; jaxmlp does not need it")
+    ours, theirs = (run(fresh(o), 4, 5, o) for o in (SGD, optax.sgd(0.1, momentum=0.9)))
+    chex.assert_trees_all_close((ours[0].params, ours[1]), (theirs[0].params, theirs[1]), **TOLERANCE)
+    adam = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-2))
+    step, state = jaxmlp.make_train_step(MODEL, adam), fresh(adam)
+    losses = [float((out := step(state, X, Y), state := out[0])[0][1]) for _ in range(40)]
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_any_optimizer_of_that_protocol_will_do():

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from jaxmlp.backprop import Tape, alike
+import jax.numpy as jnp
+
+from jaxmlp.backprop import Tape, same_kind
 from jaxmlp.checks import check_weights
 from jaxmlp.dense import dense_vjp_params
-from jaxmlp.types import Array
+from jaxmlp.types import ArrayLike
 
 
 def gradients(tape: Tape) -> Any:
@@ -23,7 +25,7 @@ def gradients(tape: Tape) -> Any:
     return weighted_gradient_sum(tape, tape.coefficients)
 
 
-def weighted_gradient_sum(tape: Tape, c: Array) -> Any:
+def weighted_gradient_sum(tape: Tape, c: ArrayLike) -> Any:
     """Return sum_n c_n g_n, g_n the gradient of loss_n, without making any g_n.
 
     dW_l = a_{l-1}^T (c * delta_l),  db_l = sum_n c_n delta_l[n]. Bu et al. 2022, arXiv 2210.00038.
@@ -38,6 +40,7 @@ def weighted_gradient_sum(tape: Tape, c: Array) -> Any:
     Raises:
         ValueError: If `c` is not `(n,)`.
     """
-    check_weights(c, tape.losses.shape[0])
+    c = jnp.asarray(c, tape.losses.dtype)
+    check_weights("c", c, tape.losses.shape[0])
     sums = [dense_vjp_params(a, c[:, None] * delta) for a, delta in zip(tape.inputs, tape.deltas, strict=True)]
-    return alike(tape.deltas, sums)
+    return same_kind(tape.deltas, sums)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp import backprop
+from jaxmlp import backprop, checks
 from jaxmlp.model import Model, check_batch
 from jaxmlp.optimizers import Optimizer
 from jaxmlp.training.steps import TrainState, ValueAndGrad, pure_step
@@ -46,8 +46,8 @@ def train(
         updates for a sum.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, a concrete label is no class, there is no example, or `epochs`
-            or `batch_size` is no positive integer.
+        ValueError: If a shape or dtype does not fit, a concrete label is not a valid class, there is no example, or
+            `epochs` or `batch_size` is not a static integer of at least 0 and 1.
 
     Example:
         >>> import jax, jaxmlp
@@ -60,11 +60,10 @@ def train(
         ((50,), True)
     """
     x, y, _ = check_batch(state.params, x, y, model)
-    _check_count("epochs", epochs, 0)
-    _check_count("batch_size", batch_size, 1)
+    checks.check_not_empty(x)
+    checks.check_count("epochs", epochs, 0)
+    checks.check_count("batch_size", batch_size, 1)
     n = x.shape[0]
-    if n == 0:
-        raise ValueError(f"training needs at least one example; got x of shape {x.shape}.")
     batch_size = min(batch_size, n)
     updates = -(-n // batch_size)
     padding = updates * batch_size - n
@@ -91,8 +90,3 @@ def train(
         return state, jnp.sum(losses * share.astype(losses.dtype))
 
     return jax.lax.scan(epoch, state, length=epochs)
-
-
-def _check_count(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}.")

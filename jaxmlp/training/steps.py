@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp import backprop, checks
-from jaxmlp.model import Model
+from jaxmlp.model import Model, check_batch
 from jaxmlp.optimizers import Optimizer, apply_updates
 from jaxmlp.types import Array, ArrayLike, Params
 
@@ -94,8 +94,8 @@ def make_train_step(
     def checked_step(
         state: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
     ) -> tuple[TrainState, Array]:
-        if jnp.shape(x)[:1] == (0,):
-            raise ValueError(f"a batch must hold at least one example; got x of shape {jnp.shape(x)}.")
+        x, y, weights = check_batch(state.params, x, y, model, weights)
+        checks.check_not_empty(x)
         return step(state, x, y, weights)
 
     return jax.jit(checked_step, donate_argnums=0)
