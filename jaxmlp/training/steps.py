@@ -36,7 +36,7 @@ def init_state(params: Params, optimizer: Optimizer, key: Array) -> TrainState:
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`; copied, so that a donating step leaves the caller's arrays alone.
-        optimizer: ours, or one of optax's.
+        optimizer: ours, or one of optax's; what its `init` returns is copied likewise.
         key: a PRNG key; copied likewise.
 
     Returns:
@@ -46,8 +46,8 @@ def init_state(params: Params, optimizer: Optimizer, key: Array) -> TrainState:
         ValueError: If `params` is no network.
     """
     checks.check_params(params)
-    params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params)
-    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), jnp.array(key, copy=True))
+    state = TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), key)
+    return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), state)  # every leaf: some optimizers keep the params
 
 
 def pure_step(
