@@ -7,10 +7,10 @@ in `docs/backprop.md`.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params
+from jaxmlp.losses import each, each_gradient
 from jaxmlp.model import Model, prepare_batch
 from jaxmlp.types import Array, ArrayLike, Params
 
@@ -121,7 +121,7 @@ def _forward(
         preactivations.append(z)
         a = f(z)
     loss = model.loss_function
-    return inputs, preactivations, a, jax.vmap(loss.value)(a, y), jax.vmap(loss.gradient)(a, y), c
+    return inputs, preactivations, a, each(loss, a, y), each_gradient(loss, a, y), c
 
 
 def _errors(params: Params, preactivations: Sequence[Array], da: Array, model: Model) -> list[Array]:

@@ -55,8 +55,11 @@ def check_sizes(sizes: Sequence[int]) -> None:
         sizes: `(d_0, ..., d_L)`, at least two positive integers.
 
     Raises:
-        ValueError: If there are fewer than two, or one is no positive integer.
+        ValueError: If there are fewer than two, or one is not a positive integer.
+        TypeError: If they are not a list or tuple.
     """
+    if not isinstance(sizes, list | tuple | np.ndarray):
+        raise TypeError(f"sizes must be a list or tuple of integers; got {sizes!r}. Write e.g. [3, 4, 1].")
     if len(sizes) < 2:
         raise ValueError(
             f"sizes must name at least an input and an output width; got {list(sizes)}. Write e.g. [3, 4, 1]."
@@ -96,7 +99,7 @@ def check_params(params: Params) -> None:
             if leaf.dtype != dtype:
                 raise ValueError(
                     f"params must have one dtype; got {dtype} and, for {name} of params[{l}], {leaf.dtype}. "
-                    f"Write jax.tree.map(lambda p: p.astype({dtype}), params)."
+                    f"Write jax.tree.map(lambda p: p.astype('{dtype}'), params)."
                 )
         if W.ndim != 2 or b.shape != W.shape[1:]:
             raise ValueError(f"params[{l}] must be W (d_in, d_out) and b (d_out,); got W {W.shape} and b {b.shape}.")

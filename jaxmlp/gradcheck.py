@@ -10,26 +10,32 @@ import numpy as np
 
 from jaxmlp import backprop
 from jaxmlp import model as network
+from jaxmlp.dense import dense_vjp_params
 from jaxmlp.model import Model
 from jaxmlp.types import Array, ArrayLike, Params
 
 STEP = 1e-7
-ROUNDING = 1e-14  # of a loss in float64, relative: some fifty units in the last place
+ASIDE = 1e-4  # how far from params the finite difference is taken, relative
+ROUNDING = 1e-14  # of numbers in float64, relative: some fifty units in the last place
 
 
 class LeafCheck(NamedTuple):
     """One row of a `GradientReport`: one parameter X of one layer, seen three ways.
 
+    The derivatives along a direction are taken at P, a point close to `params`: where many units stand exactly at a
+    kink, as with zero biases, no finite difference means anything, and a step aside none of them does.
+
     Attributes:
         layer: counted from 1, as in the equations.
         parameter: `"W"` or `"b"`.
         shape: of X.
-        hand: sum(v * dX), the derivative of the loss along a fixed direction v of signs, dX written by hand.
+        hand: sum(v * dX) at P, the derivative of the loss along a fixed direction v of signs, dX written by hand.
         autodiff: the same, dX from `jax.grad`.
-        finite_difference: (loss(X + h v) - loss(X - h v)) / 2h, h = 1e-7.
+        finite_difference: (loss(X + h v) - loss(X - h v)) / 2h at P, h = 1e-7.
         uncertainty: what the finite difference may be off by: abs(loss(X + h v) - 2 loss(X) + loss(X - h v)) / 2h, the
-            most that a kink within the step can do, and the rounding of the losses, over h.
-        error: max abs(dX by hand - dX by autodiff) over its entries, relative to the largest.
+            most that one kink within the step can do, and the rounding of the losses, over h.
+        error: at `params`, the largest abs(dX by hand - dX by autodiff) of any entry, relative to the terms that the
+            entry is a sum of, sum_n abs(a[n] c_n delta[n]); so it is rounding even where they cancel.
         difference_error: abs(hand - finite_difference) beyond the uncertainty, relative to the norm of dX.
     """
 
@@ -101,7 +107,7 @@ def check_gradients(
 
     All three are taken in float64, whatever the dtype of `params`: what is left between them is a mistake, not
     rounding. Hand and autodiff are compared entry by entry; the finite difference moves each W and b along one fixed
-    direction of signs.
+    direction of signs, at a point a ten-thousandth aside.
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`, concrete arrays.
@@ -112,8 +118,8 @@ def check_gradients(
         value_and_grad: what to check, if not the library's own.
 
     Returns:
-        A `GradientReport`: `.ok`, `.max_error`, `.rows`, and a table where printed. It costs two gradients and four
-        forward passes for each layer, and compiles three programs.
+        A `GradientReport`: `.ok`, `.max_error`, `.rows`, and a table where printed. It costs six gradients and
+        four forward passes for each layer, and compiles four programs.
 
     Raises:
         ValueError: If a shape or dtype does not fit, a label is not a valid class, or the gradient to check does not
@@ -131,39 +137,91 @@ def check_gradients(
                 f"the gradient must have the structure and shapes of params, {jax.tree.map(jnp.shape, autodiff)}; "
                 f"got {jax.tree.map(jnp.shape, hand)}."
             )
-        leaves, structure = jax.tree.flatten(params)
-
-        def loss(leaves: list[Array]) -> float:
-            return float(jax.jit(network.loss)(jax.tree.unflatten(structure, leaves), *batch, weights=weights))
-
-        here = loss(leaves)
-        pairs = zip(jax.tree.leaves(hand), jax.tree.leaves(autodiff), strict=True)
-        rows = tuple(_leaf_check(i, h, g, leaves, loss, here) for i, (h, g) in enumerate(pairs))
-        return GradientReport(rows, here, _relative(abs(float(value) - here), abs(here)))
+        loss, terms, outputs = jax.jit(_terms)(params, *batch, weights=weights)
+        errors = jax.tree.map(_entry_error, hand, autodiff, terms)
+        rows = _difference_rows(params, batch, weights, value_and_grad, jax.tree.leaves(errors), float(outputs))
+        loss_error = _relative(abs(float(value - loss)), abs(float(loss)) + ROUNDING / 1e-6 * float(outputs))
+        return GradientReport(rows, float(loss), loss_error)
 
 
-def _leaf_check(
-    i: int, hand: Array, autodiff: Array, leaves: list[Array], loss: Callable[[list[Array]], float], here: float
-) -> LeafCheck:
-    """Check leaf i of the parameters, given its gradient by hand and by autodiff, and the loss as it is."""
-    v = jax.random.rademacher(jax.random.key(i), hand.shape, jnp.float64)
-    ahead, behind = (loss([*leaves[:i], leaves[i] + s * STEP * v, *leaves[i + 1 :]]) for s in (1, -1))
-    slope = (ahead - behind) / (2 * STEP)
-    uncertainty = (abs(ahead - 2 * here + behind) / 2 + ROUNDING * abs(here)) / STEP
-    by_hand = float(jnp.sum(v * hand))
-    return LeafCheck(
-        layer=i // 2 + 1,
-        parameter="Wb"[i % 2],
-        shape=hand.shape,
-        hand=by_hand,
-        autodiff=float(jnp.sum(v * autodiff)),
-        finite_difference=slope,
-        uncertainty=uncertainty,
-        error=_relative(float(jnp.max(jnp.abs(hand - autodiff))), float(jnp.max(jnp.abs(autodiff)))),
-        difference_error=_relative(
-            float(np.maximum(abs(by_hand - slope) - uncertainty, 0)), float(jnp.linalg.norm(autodiff))
-        ),
-    )
+def _terms(params: Params, x: Array, y: Array, model: Model, weights: Array | None) -> tuple[Array, Any, Array]:
+    """Return the loss, the size of the terms that each entry of its gradient sums, and the size of the outputs.
+
+    An error of the last place at the outputs is such a term too, and all there is left of the others where a network
+    has converged: `noise` is what errors of random sign and the outputs' own size make of every entry.
+    """
+    tape = backprop.backward(params, x, y, model, weights=weights)
+    c = jnp.abs(tape.coefficients)
+    sums = [
+        dense_vjp_params(jnp.abs(a), c[:, None] * jnp.abs(delta))
+        for a, delta in zip(tape.inputs, tape.deltas, strict=True)
+    ]
+    size = jnp.sum(c * jnp.max(jnp.abs(tape.outputs), axis=1, initial=0))
+    signs = jax.random.rademacher(jax.random.key(0), tape.outputs.shape, jnp.float64)
+
+    def probe(params: Params) -> Array:
+        return jnp.sum(c[:, None] * signs * network.forward(params, x, model))
+
+    noise = jax.grad(probe)(params)
+    scale = ROUNDING / 1e-6 * (1 + size)
+    terms = [
+        (dW + scale * jnp.max(jnp.abs(nW), axis=1, keepdims=True), db + scale * jnp.max(jnp.abs(nb)))
+        for (dW, db), (nW, nb) in zip(sums, noise, strict=True)
+    ]
+    return tape.loss, backprop.same_kind(params, terms), size
+
+
+def _entry_error(hand: Array, autodiff: Array, terms: Array) -> float:
+    """Return the largest error of any entry; nan where there is a nan."""
+    difference = np.abs(np.asarray(hand - autodiff))
+    size = np.maximum(np.asarray(terms), np.abs(np.asarray(autodiff)))
+    return float(np.max(np.where(difference == 0, 0, difference / np.where(size == 0, 1, size))))
+
+
+def _difference_rows(
+    params: Params, batch: tuple, weights: Array | None, value_and_grad: Callable, errors: list[float], outputs: float
+) -> tuple[LeafCheck, ...]:
+    """Compare with finite differences, a step aside from `params`."""
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    leaves = [_aside(key, leaf) for key, leaf in zip(keys, leaves, strict=True)]
+
+    def loss(leaves: list[Array]) -> float:
+        return float(jax.jit(network.loss)(jax.tree.unflatten(structure, leaves), *batch, weights=weights))
+
+    at = jax.tree.unflatten(structure, leaves)
+    here = loss(leaves)
+    rounding = ROUNDING * (abs(here) + outputs)
+    _, hand = jax.jit(value_and_grad)(at, *batch, weights=weights)
+    autodiff = jax.jit(jax.grad(network.loss))(at, *batch, weights=weights)
+    rows = []
+    for i, (h, g) in enumerate(zip(jax.tree.leaves(hand), jax.tree.leaves(autodiff), strict=True)):
+        v = jax.random.rademacher(jax.random.key(i), h.shape, jnp.float64)
+        ahead, behind = (loss([*leaves[:i], leaves[i] + s * STEP * v, *leaves[i + 1 :]]) for s in (1, -1))
+        slope = (ahead - behind) / (2 * STEP)
+        uncertainty = (abs(ahead - 2 * here + behind) / 2 + rounding) / STEP
+        by_hand = float(jnp.sum(v * h))
+        beyond = float(np.maximum(abs(by_hand - slope) - uncertainty, 0))
+        rows.append(
+            LeafCheck(
+                layer=i // 2 + 1,
+                parameter="Wb"[i % 2],
+                shape=h.shape,
+                hand=by_hand,
+                autodiff=float(jnp.sum(v * g)),
+                finite_difference=slope,
+                uncertainty=uncertainty,
+                error=errors[i],
+                difference_error=_relative(beyond, float(jnp.linalg.norm(g))),
+            )
+        )
+    return tuple(rows)
+
+
+def _aside(key: Array, leaf: Array) -> Array:
+    """Move every entry by up to ASIDE of the leaf's size, or of 1 where it is zero."""
+    size = jnp.sqrt(jnp.mean(leaf**2))
+    return leaf + ASIDE * jnp.where(size == 0, 1, size) * jax.random.uniform(key, leaf.shape, leaf.dtype, -1, 1)
 
 
 def _relative(error: float, size: float) -> float:

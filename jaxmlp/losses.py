@@ -72,6 +72,52 @@ def coefficients(loss: Loss, n: int, weights: Array | None, dtype: jnp.dtype) ->
     return jnp.where(total == 0, 0, weights / jnp.where(total == 0, 1, total))
 
 
+def each(loss: Loss, outputs: Array, y: Array) -> Array:
+    """Return the one-example losses loss_n.
+
+    Args:
+        loss: the loss.
+        outputs: a_L `(n, d_L)`.
+        y: `(n, d_L)` targets.
+
+    Returns:
+        `(n,)`.
+
+    Raises:
+        ValueError: If the loss's `value` of one example is not a scalar.
+    """
+    values = jax.vmap(loss.value)(outputs, y)
+    if values.shape != outputs.shape[:1]:
+        raise ValueError(
+            f"the value of loss {loss.name!r} must be a scalar for one example; got shape {values.shape[1:]}. "
+            f"Sum over the outputs."
+        )
+    return values
+
+
+def each_gradient(loss: Loss, outputs: Array, y: Array) -> Array:
+    """Return the derivatives of the one-example losses in the outputs, where eq. 4 starts.
+
+    Args:
+        loss: the loss.
+        outputs: a_L `(n, d_L)`.
+        y: `(n, d_L)` targets.
+
+    Returns:
+        `(n, d_L)`.
+
+    Raises:
+        ValueError: If the loss's `gradient` of one example does not have the outputs' shape.
+    """
+    gradients = jax.vmap(loss.gradient)(outputs, y)
+    if gradients.shape != outputs.shape:
+        raise ValueError(
+            f"the gradient of loss {loss.name!r} must have the outputs' shape {outputs.shape[1:]} for one example; "
+            f"got shape {gradients.shape[1:]}."
+        )
+    return gradients
+
+
 def _mean_squared_error(o: Array, y: Array) -> Array:
     return jnp.mean((o - y) ** 2)
 

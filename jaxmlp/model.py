@@ -37,6 +37,7 @@ class Model:
     Raises:
         ValueError: If a name is unknown, softmax stands at a hidden layer, or the loss wants probabilities and the
             output activation does not make any.
+        TypeError: If a field is neither a name nor an `Activation` or `Loss`.
 
     Example:
         >>> model = Model(activation="tanh", loss="softmax_cross_entropy")
@@ -51,13 +52,18 @@ class Model:
 
     def __post_init__(self) -> None:
         """Look every name up now, so that a wrong one is reported where it was written."""
+        if not isinstance(self.activation, str | Activation | list | tuple):
+            raise TypeError(
+                f"activation must be a name, an Activation, or a list of them; got {self.activation!r}. "
+                f"One's own is Activation(name, fn, derivative)."
+            )
         one = isinstance(self.activation, str | Activation)
         given = (self.activation,) if isinstance(self.activation, str | Activation) else tuple(self.activation)
         if not one:
             object.__setattr__(self, "activation", given)  # a list would not hash
         hidden = tuple(_activation(f) for f in given)
         output = _activation(self.output)
-        loss = self.loss if isinstance(self.loss, Loss) else checks.look_up("loss", self.loss, losses.KNOWN)
+        loss = _loss(self.loss)
         object.__setattr__(self, "_meaning", (one, hidden, output, loss))
         if activations.softmax in hidden:
             raise ValueError(
@@ -104,7 +110,22 @@ class Model:
 
 
 def _activation(name: str | Activation) -> Activation:
-    return name if isinstance(name, Activation) else checks.look_up("activation", name, activations.KNOWN)
+    if isinstance(name, Activation):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(
+            f"an activation must be a name or an Activation; got {name!r}. "
+            f"One's own is Activation(name, fn, derivative)."
+        )
+    return checks.look_up("activation", name, activations.KNOWN)
+
+
+def _loss(name: str | Loss) -> Loss:
+    if isinstance(name, Loss):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"loss must be a name or a Loss; got {name!r}. One's own is Loss(name, value, gradient).")
+    return checks.look_up("loss", name, losses.KNOWN)
 
 
 def init_mlp(
@@ -136,6 +157,11 @@ def init_mlp(
     checks.check_sizes(sizes)
     if isinstance(initializer, str):
         initializer = checks.look_up("initializer", initializer, initializers.KNOWN)
+    if not callable(initializer) or initializer is initializers.normal:
+        raise TypeError(
+            f"initializer must be a name or a function (key, shape, dtype) -> W; got {initializer!r}. "
+            f"One of a given deviation is made by jaxmlp.initializers.normal(0.01)."
+        )
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"dtype must be a floating-point one; got {jnp.dtype(dtype).name}.")
     if not isinstance(initializer, Initializer):
@@ -152,7 +178,10 @@ def _init_mlp(key: Array, initializer: Callable[..., Array], sizes: tuple[int, .
         Ws = [initializer.scale(piece.reshape(shape)) for piece, shape in zip(pieces, shapes, strict=True)]
     else:
         keys = jax.random.split(key, len(shapes))
-        Ws = [initializer(k, shape, dtype) for k, shape in zip(keys, shapes, strict=True)]
+        Ws = [jnp.asarray(initializer(k, shape, dtype), dtype) for k, shape in zip(keys, shapes, strict=True)]
+        for W, shape in zip(Ws, shapes, strict=True):
+            if W.shape != shape:
+                raise ValueError(f"the initializer must return W of shape {shape}; got {W.shape}.")
     return [(W, jnp.zeros(d_out, dtype)) for W, (_, d_out) in zip(Ws, shapes, strict=True)]
 
 
@@ -214,7 +243,7 @@ def loss(
         TypeError: If `model` is not a `Model`.
     """
     x, y, c = prepare_batch(params, x, y, model, weights)
-    return jnp.sum(c * jax.vmap(model.loss_function.value)(forward(params, x, model), y))
+    return jnp.sum(c * losses.each(model.loss_function, forward(params, x, model), y))
 
 
 def accuracy(params: Params, x: ArrayLike, y: ArrayLike, model: Model) -> Array:
@@ -272,7 +301,8 @@ def prepare_batch(
     """
     x, y, weights = check_batch(params, x, y, model, weights)
     dtype = jnp.result_type(params[0][0])
-    y = y.astype(dtype) if y.ndim == 2 else jax.nn.one_hot(y, params[-1][0].shape[1], dtype=dtype)
+    classes = params[-1][0].shape[1]
+    y = y.astype(dtype) if y.ndim == 2 else jax.nn.one_hot(y.astype(jnp.int32), classes, dtype=dtype)  # uint8 wraps
     return x.astype(dtype), y, losses.coefficients(model.loss_function, x.shape[0], weights, dtype)
 
 

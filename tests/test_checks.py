@@ -205,6 +205,57 @@ def test_a_model_of_another_kind(compute):
         compute(PARAMS, X, Y, "tanh")
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"activation": jnp.tanh},
+            "activation must be a name, an Activation, or a list of them; got .*tanh.*Activation",
+        ),
+        ({"activation": None}, "activation must be a name, an Activation, or a list of them; got None"),
+        ({"activation": [jnp.tanh]}, "an activation must be a name or an Activation; got .*tanh"),
+        ({"output": jax.nn.softmax}, "an activation must be a name or an Activation; got .*softmax"),
+        (
+            {"loss": ["hinge"]},
+            r"loss must be a name or a Loss; got \['hinge'\]\. One's own is Loss\(name, value, gradient\)",
+        ),
+    ],
+)
+def test_models_of_wrong_kinds(fields, message):
+    with pytest.raises(TypeError, match=message):
+        Model(**fields)
+
+
+def test_ones_own_loss_of_the_wrong_shape(compute):
+    """Forgetting the sum would broadcast (n,) against (n, 1)."""
+    params, y = random_params((4, 5, 1)), jnp.ones((6, 1), DTYPE)
+    for shape, d in ((r"\(1,\)", 1), (r"\(3,\)", 3)):
+        params, y = random_params((4, 5, d)), jnp.ones((6, d), DTYPE)
+        unsummed = losses.Loss("mine", lambda o, y: jnp.abs(o - y), lambda o, y: jnp.sign(o - y))
+        with pytest.raises(
+            ValueError, match=rf"the value of loss 'mine' must be a scalar for one example; got shape {shape}"
+        ):
+            compute(params, X, y, Model(loss=unsummed))
+    summed = losses.Loss("mine", lambda o, y: jnp.sum(jnp.abs(o - y)), lambda o, y: jnp.sum(jnp.sign(o - y)))
+    if compute is not jaxmlp.loss:
+        with pytest.raises(
+            ValueError, match=r"gradient of loss 'mine' must have the outputs' shape \(3,\).*got shape \(\)"
+        ):
+            compute(PARAMS, X, Y, Model(loss=summed))
+
+
+def test_initializers_of_wrong_kinds(key):
+    for wrong in (None, 3, jaxmlp.initializers.normal):
+        with pytest.raises(
+            TypeError, match=r"initializer must be a name or a function \(key, shape, dtype\) -> W; got"
+        ):
+            jaxmlp.init_mlp(key, (3, 1), initializer=wrong)
+    with pytest.raises(ValueError, match=r"the initializer must return W of shape \(3, 4\); got \(4, 3\)"):
+        jaxmlp.init_mlp(key, (3, 4), initializer=lambda key, shape, dtype: jnp.zeros(shape[::-1], dtype))
+    with pytest.raises(TypeError, match=r"sizes must be a list or tuple of integers; got 5\. Write e\.g\. \[3, 4, 1\]"):
+        jaxmlp.init_mlp(key, 5)
+
+
 def test_reductions_and_missing_derivatives():
     with pytest.raises(ValueError, match="reduction must be one of mean, sum; got 'none'"):
         losses.Loss("mine", jnp.sum, jnp.sum, reduction="none")
@@ -274,3 +325,13 @@ def test_a_training_step_refuses_an_empty_batch_and_keeps_the_state():
     with pytest.raises(ValueError, match=r"y must have shape \(6, 3\)"):
         step(state, X, Y[:, :2])
     step(state, X, Y)  # nothing was donated
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 1, 2, 3, 0, 0]), jnp.array([0, 1, 2, 3, 0, 0]), [0, 1, 2, 3, 0, 0]])
+def test_a_training_step_sees_the_labels_it_is_given(labels):
+    optimizer = optimizers.sgd(0.1)
+    step = jaxmlp.make_train_step(CLASSES, optimizer)
+    state = jaxmlp.init_state(PARAMS, optimizer, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"labels must lie in 0 \.\.\. 2 for 3 outputs; got 0 \.\.\. 3"):
+        step(state, X, labels)
+    step(state, np.asarray(X).tolist(), [0, 1, 2, 0, 0, 0])  # lists will do

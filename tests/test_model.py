@@ -79,6 +79,14 @@ def test_integer_labels_are_one_hot_rows():
         np.testing.assert_allclose(jaxmlp.loss(params, x, y, model), want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int64", "uint32"])
+def test_small_label_dtypes_do_not_wrap_among_many_classes(dtype):
+    """jax.nn.one_hot counts the classes in the labels' own dtype."""
+    params, model = random_params((3, 300)), Model(loss="softmax_cross_entropy")
+    x, y = np.ones((4, 3)), np.array([0, 5, 43, 100])
+    assert_close(jaxmlp.loss(params, x, y.astype(dtype), model), jaxmlp.loss(params, x, np.eye(300)[y], model))
+
+
 def as_outputs(outputs):
     """A network that hands its inputs on."""
     d = outputs.shape[1]

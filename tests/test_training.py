@@ -4,6 +4,7 @@ import functools
 
 import chex
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -53,6 +54,12 @@ def test_a_step_is_traced_once_and_donates_only_its_own():
     assert first.params[0][0].is_deleted()  # donated
     assert not any(leaf.is_deleted() for leaf in [*jax.tree.leaves(params), key])
     assert int(state.step) == 3
+
+
+def test_a_step_can_be_exported_for_every_platform():
+    step = jaxmlp.make_train_step(MODEL, SGD)
+    exported = jax.export.export(step, platforms=["cpu", "cuda", "tpu"])(fresh(), X, Y)
+    assert exported.platforms == ("cpu", "cuda", "tpu")
 
 
 def test_a_step_weighs_examples():
@@ -218,7 +225,7 @@ def test_optax_optimizers_may_be_passed():
     step, state = jaxmlp.make_train_step(MODEL, adam), fresh(adam)
     losses = []
     with jax.numpy_dtype_promotion("standard"):  # optax's own arithmetic needs it
-        for _ in range(40):
+        for _ in range(120):
             state, loss = step(state, X, Y)
             losses.append(float(loss))
     assert losses[-1] < 0.7 * losses[0]

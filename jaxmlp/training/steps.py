@@ -1,10 +1,12 @@
 """One training step: a gradient, an update."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmlp import backprop, checks
 from jaxmlp.model import Model, check_batch
@@ -87,15 +89,25 @@ def make_train_step(
 
     Returns:
         `step(state, x, y, weights=None) -> (state, loss)`: the loss is that before the update. The state given is
-        donated, its arrays gone afterwards; `init_state` made copies, so the caller's own survive.
+        donated, its arrays gone afterwards; `init_state` made copies, so the caller's own survive. A batch that does
+        not fit is refused before that.
     """
-    step = pure_step(model, optimizer, value_and_grad)
+    one_step = pure_step(model, optimizer, value_and_grad)
 
-    def checked_step(
-        state: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
-    ) -> tuple[TrainState, Array]:
+    @functools.partial(jax.jit, donate_argnums=0)
+    def jitted(state: TrainState, x: Array, y: Array, weights: Array | None = None) -> tuple[TrainState, Array]:
         x, y, weights = check_batch(state.params, x, y, model, weights)
         checks.check_not_empty(x)
-        return step(state, x, y, weights)
+        return one_step(state, x, y, weights)
 
-    return jax.jit(checked_step, donate_argnums=0)
+    @functools.wraps(one_step)
+    def step(
+        state: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
+    ) -> tuple[TrainState, Array]:
+        x, y = (v if hasattr(v, "shape") else np.asarray(v) for v in (x, y))  # a list would be a tree to jit
+        if model.loss_function.targets == "classes" and y.ndim == 1:  # inside jit the labels are no longer concrete
+            checks.check_labels(y, state.params[-1][0].shape[1])
+        return jitted(state, x, y, weights)
+
+    step.lower, step.trace = jitted.lower, jitted.trace  # type: ignore[attr-defined]  # as `jax.export` wants them
+    return step
