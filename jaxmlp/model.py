@@ -233,7 +233,8 @@ def loss(
         x: `(n, d_0)` inputs.
         y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
         model: activations and loss.
-        weights: `(n,)` sample weights; None weighs all alike. Weights that sum to 0 give a mean of 0.
+        weights: `(n,)` sample weights; None weighs all alike. Weights that sum to 0 give a mean of 0. An example of
+            weight 0 counts for nothing, but must still be finite.
 
     Returns:
         The loss, a scalar; 0 for an empty batch.
