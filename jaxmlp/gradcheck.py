@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,6 +18,7 @@ from jaxmlp.types import Array, ArrayLike, Params
 STEP = 1e-7
 ASIDE = 1e-4  # how far from params the finite difference is taken, relative
 ROUNDING = 1e-14  # of numbers in float64, relative: some fifty units in the last place
+TOLERANCE = 1e-6
 
 
 class LeafCheck(NamedTuple):
@@ -64,7 +66,7 @@ class GradientReport:
     rows: tuple[LeafCheck, ...]
     loss: float
     loss_error: float
-    tolerance: float = 1e-6
+    tolerance: float = TOLERANCE
 
     @property
     def max_error(self) -> float:
@@ -122,10 +124,12 @@ def check_gradients(
         four forward passes for each layer, and compiles four programs.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, a label is not a valid class, or the gradient to check does not
-            have the structure and shapes of `params`.
+        ValueError: If a shape or dtype does not fit, a label is not a valid class, the arrays are traced, or the
+            gradient to check does not have the structure and shapes of `params`.
     """
     network.check_batch(params, x, y, model, weights)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x, y, weights))):
+        raise ValueError("check_gradients needs concrete arrays; got traced ones. Call it outside jit, vmap and grad.")
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         params = jax.tree.map(_float64, params)
         weights = None if weights is None else _float64(weights)
@@ -137,18 +141,20 @@ def check_gradients(
                 f"the gradient must have the structure and shapes of params, {jax.tree.map(jnp.shape, autodiff)}; "
                 f"got {jax.tree.map(jnp.shape, hand)}."
             )
-        loss, terms, outputs = jax.jit(_terms)(params, *batch, weights=weights)
+        terms, outputs = jax.jit(_terms)(params, *batch, weights=weights)
         errors = jax.tree.map(_entry_error, hand, autodiff, terms)
         rows = _difference_rows(params, batch, weights, value_and_grad, jax.tree.leaves(errors), float(outputs))
-        loss_error = _relative(abs(float(value - loss)), abs(float(loss)) + ROUNDING / 1e-6 * float(outputs))
-        return GradientReport(rows, float(loss), loss_error)
+        loss = float(jax.jit(network.loss)(params, *batch, weights=weights))
+        loss_error = _relative(abs(float(value) - loss), abs(loss) + ROUNDING / TOLERANCE * float(outputs))
+        return GradientReport(rows, loss, loss_error)
 
 
-def _terms(params: Params, x: Array, y: Array, model: Model, weights: Array | None) -> tuple[Array, Any, Array]:
-    """Return the loss, the size of the terms that each entry of its gradient sums, and the size of the outputs.
+def _terms(params: Params, x: Array, y: Array, model: Model, weights: Array | None) -> tuple[Any, Array]:
+    """Return the size of the terms that each entry of the gradient sums, and the size of the outputs.
 
-    An error of the last place at the outputs is such a term too, and all there is left of the others where a network
-    has converged: `noise` is what errors of random sign and the outputs' own size make of every entry.
+    The terms are abs(a[n] c_n delta[n]), and something for the rounding of the outputs, which is all that is left of
+    delta where a network has converged: what derivatives of random sign at the outputs, of ROUNDING / TOLERANCE of
+    their size, make of the row of that entry. So an error of TOLERANCE is at least ROUNDING at the outputs.
     """
     tape = backprop.backward(params, x, y, model, weights=weights)
     c = jnp.abs(tape.coefficients)
@@ -163,12 +169,12 @@ def _terms(params: Params, x: Array, y: Array, model: Model, weights: Array | No
         return jnp.sum(c[:, None] * signs * network.forward(params, x, model))
 
     noise = jax.grad(probe)(params)
-    scale = ROUNDING / 1e-6 * (1 + size)
+    scale = ROUNDING / TOLERANCE * (1 + size)
     terms = [
         (dW + scale * jnp.max(jnp.abs(nW), axis=1, keepdims=True), db + scale * jnp.max(jnp.abs(nb)))
         for (dW, db), (nW, nb) in zip(sums, noise, strict=True)
     ]
-    return tape.loss, backprop.same_kind(params, terms), size
+    return backprop.same_kind(params, terms), size
 
 
 def _entry_error(hand: Array, autodiff: Array, terms: Array) -> float:

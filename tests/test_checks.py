@@ -284,6 +284,11 @@ def test_check_gradients_wants_a_gradient_of_the_right_shapes():
         jaxmlp.check_gradients(PARAMS, X, Y, value_and_grad=wrong)
 
 
+def test_check_gradients_wants_concrete_arrays():
+    with pytest.raises(ValueError, match="check_gradients needs concrete arrays; got traced ones"):
+        jax.jit(lambda x: jaxmlp.check_gradients(PARAMS, x, Y).max_error)(X)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
