@@ -73,7 +73,14 @@ def test_seed_002_worked_example_forward_and_backward():
     for name, value in want.items():
         np.testing.assert_allclose(got[name], value, rtol=1e-12, err_msg=name)
     # to four places, as one would correct the document
-    for name, value in {"z2": [1.1395], "output": [0.7576], "loss": [0.2870], "new W2": [0.3567, 0.4051]}.items():
+    right = {
+        "z2": [1.1395],
+        "output": [0.7576],
+        "loss": [0.2870],
+        "new W2": [0.3567, 0.4051],
+        "new W1": [0.1435, 0.2428],
+    }
+    for name, value in right.items():
         np.testing.assert_allclose(got[name], value, atol=5e-5)
         assert worked_example.slips(got[name], worked_example.PRINTED[name])
     for name in ("z1", "a1", "delta2", "delta1"):  # what the document has right
