@@ -37,7 +37,8 @@ class LeafCheck(NamedTuple):
         uncertainty: what the finite difference may be off by: abs(loss(X + h v) - 2 loss(X) + loss(X - h v)) / 2h, the
             most that one kink within the step can do, and the rounding of the losses, over h.
         error: at `params`, the largest abs(dX by hand - dX by autodiff) of any entry, relative to the terms that the
-            entry is a sum of, sum_n abs(a[n] c_n delta[n]); so it is rounding even where they cancel.
+            entry is a sum of, sum_n abs(a[n] c_n delta[n]), and 1e-8 of what derivatives of the outputs' size would make
+            there; so rounding stays small where the terms cancel, or a network has converged.
         difference_error: abs(hand - finite_difference) beyond the uncertainty, relative to the norm of dX.
     """
 
@@ -59,7 +60,8 @@ class GradientReport:
     Attributes:
         rows: one `LeafCheck` for each W and b, first layer first.
         loss: by `jaxmlp.loss`.
-        loss_error: abs(the loss that came with the gradient - loss), relative to loss.
+        loss_error: abs(the loss that came with the gradient - loss), relative to abs(loss) + 1e-8 times the outputs'
+            size, sum_n c_n max_j abs(o_j), so that a loss of rounding alone is no disagreement.
         tolerance: the error from which on they disagree.
     """
 
