@@ -37,8 +37,8 @@ class LeafCheck(NamedTuple):
         uncertainty: what the finite difference may be off by: abs(loss(X + h v) - 2 loss(X) + loss(X - h v)) / 2h, the
             most that one kink within the step can do, and the rounding of the losses, over h.
         error: at `params`, the largest abs(dX by hand - dX by autodiff) of any entry, relative to the terms that the
-            entry is a sum of, sum_n abs(a[n] c_n delta[n]), and 1e-8 of what derivatives of the outputs' size would make
-            there; so rounding stays small where the terms cancel, or a network has converged.
+            entry is a sum of, sum_n abs(a[n] c_n delta[n]), and 1e-8 of what derivatives of the outputs' size would
+            make there; so rounding stays small where the terms cancel, or a network has converged.
         difference_error: abs(hand - finite_difference) beyond the uncertainty, relative to the norm of dX.
     """
 
