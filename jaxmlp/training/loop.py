@@ -9,6 +9,7 @@ import numpy as np
 from jaxmlp import backprop, checks
 from jaxmlp.model import Model, check_batch
 from jaxmlp.optimizers import Optimizer
+from jaxmlp.training.shuffling import shuffled_indices
 from jaxmlp.training.steps import TrainState, ValueAndGrad, pure_step
 from jaxmlp.types import Array, ArrayLike
 
@@ -84,7 +85,7 @@ def train(
         key, shuffle_key = jax.random.split(state.key)
         rows = None
         if updates > 1:
-            order = jnp.pad(jax.random.permutation(shuffle_key, n), (0, padding))
+            order = jnp.pad(shuffled_indices(shuffle_key, n), (0, padding))
             rows = order.reshape(updates, batch_size)
         state, losses = jax.lax.scan(update, state._replace(key=key), (rows, weights), length=updates)
         return state, jnp.sum(losses * share.astype(losses.dtype))

@@ -1,0 +1,90 @@
+"""The order of an epoch: a bijection always, and no place or pair favoured, by chi-square."""
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmlp.training import shuffling
+from jaxmlp.training.shuffling import shuffled_indices
+
+EPOCHS = 20_000
+
+
+def orders(n, epochs=EPOCHS, seed=0):
+    keys = jax.random.split(jax.random.key(seed), epochs)
+    return np.asarray(jax.jit(jax.vmap(lambda key: shuffled_indices(key, n)))(keys))
+
+
+def excess(counts, expected, freedom):
+    """Chi-square's distance above its mean, in standard deviations."""
+    return (np.sum((counts - expected) ** 2 / expected) - freedom) / math.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 16, 17, 26, 101, 1797, 60_000])
+def test_every_number_comes_once(n):
+    drawn = orders(n, epochs=5)
+    assert drawn.dtype == jnp.int32
+    np.testing.assert_array_equal(np.sort(drawn, axis=1), np.broadcast_to(np.arange(n), (5, n)))
+
+
+def test_eager_and_jitted_orders_are_the_same():
+    eager = shuffled_indices(jax.random.key(3), 23)
+    np.testing.assert_array_equal(eager, jax.jit(shuffled_indices, static_argnums=1)(jax.random.key(3), 23))
+
+
+@pytest.mark.parametrize("n", [3, 50, 101])
+def test_each_number_is_as_likely_at_each_place(n):
+    drawn = orders(n)
+    counts = np.stack([np.bincount(drawn[:, place], minlength=n) for place in range(n)])
+    assert abs(excess(counts, EPOCHS / n, (n - 1) ** 2)) < 4
+
+
+def same_batch(drawn, n, batch_size):
+    """How often each pair of examples fell into the same full batch."""
+    batch = np.argsort(drawn, axis=1) // batch_size
+    members = [(batch == b).astype(float) for b in range(n // batch_size)]
+    return sum(m.T @ m for m in members)[np.triu_indices(n, 1)]
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(50, 10), (101, 20)])
+def test_each_pair_meets_as_often_in_a_batch(n, batch_size):
+    counts = same_batch(orders(n), n, batch_size)
+    share = (n // batch_size) * batch_size * (batch_size - 1) / (n * (n - 1))
+    z = (counts - EPOCHS * share) / math.sqrt(EPOCHS * share * (1 - share))
+    assert abs(z.mean()) < 0.1
+    assert 0.95 < z.std() < 1.05
+    assert abs(z).max() < 5
+
+
+def test_the_test_of_pairs_has_teeth(monkeypatch):
+    """Two rounds in place of four are too few, and it shows."""
+    monkeypatch.setattr(shuffling, "ROUNDS", 2)
+    counts = same_batch(orders(50), 50, 10)
+    share = 5 * 10 * 9 / (50 * 49)
+    assert ((counts - EPOCHS * share) / math.sqrt(EPOCHS * share * (1 - share))).std() > 1.5
+
+
+def test_neighbours_are_parted():
+    """How far two numbers that follow each other lie apart, against two drawn at random."""
+    place = np.argsort(orders(101), axis=1)
+    steps = (place[:, 1:] - place[:, :-1]) % 101
+    counts = np.bincount(steps.ravel(), minlength=101)[1:]
+    assert abs(excess(counts, counts.sum() / 100, 99)) < 5
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_all_orders_of_a_few_come(n):
+    """Nearly evenly, where they can be counted."""
+    drawn = orders(n, 1 << 17)
+    counts = [np.sum(np.all(drawn == order, axis=1)) for order in itertools.permutations(range(n))]
+    np.testing.assert_allclose(counts, len(drawn) / math.factorial(n), rtol=0.06)
+
+
+def test_another_key_another_order():
+    a, b = (shuffled_indices(jax.random.key(seed), 1797) for seed in range(2))
+    assert np.mean(np.asarray(a) == np.asarray(b)) < 0.01
+    np.testing.assert_array_equal(a, shuffled_indices(jax.random.key(0), 1797))
