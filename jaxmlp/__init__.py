@@ -13,11 +13,24 @@ from jaxmlp.gradcheck import GradientReport, check_gradients
 from jaxmlp.model import Model, accuracy, count_params, forward, init_mlp, loss
 from jaxmlp.optimizers import apply_updates
 from jaxmlp.readings.first_order import gradients, weighted_gradient_sum
-from jaxmlp.training import TrainState, init_state, make_train_step, train
+from jaxmlp.training import (
+    FitResult,
+    TrainState,
+    fit,
+    fit_lbfgs,
+    init_state,
+    load,
+    make_train_step,
+    restore_state,
+    save,
+    save_state,
+    train,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "FitResult",
     "GradientReport",
     "Model",
     "Tape",
@@ -28,16 +41,22 @@ __all__ = [
     "backward",
     "check_gradients",
     "count_params",
+    "fit",
+    "fit_lbfgs",
     "forward",
     "gradients",
     "init_mlp",
     "init_state",
     "initializers",
+    "load",
     "loss",
     "losses",
     "make_train_step",
     "optimizers",
     "readings",
+    "restore_state",
+    "save",
+    "save_state",
     "schedules",
     "train",
     "training",

@@ -174,6 +174,29 @@ def check_labels(y: ArrayLike, classes: int) -> None:
         )
 
 
+def check_target_values(y: ArrayLike, targets: str) -> None:
+    """Check that concrete targets are of the kind that the loss is made for; others would train in silence.
+
+    Args:
+        y: any targets, of a shape already checked.
+        targets: as `Loss.targets`: for `"signs"` each must be -1 or 1, for `"binary"` between 0 and 1.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    values = concrete(y) if targets in ("signs", "binary") else None
+    if values is None or not values.size:
+        return
+    if targets == "signs" and not np.all(abs(values) == 1):
+        wrong = values[abs(values) != 1][0]
+        fix = " Write 2 * y - 1." if set(np.unique(values)) <= {0, 1} else ""
+        raise ValueError(f"y must be -1 or 1 for the hinge loss; got {wrong}.{fix}")
+    if targets == "binary" and not np.all((values >= 0) & (values <= 1)):
+        wrong = values[~((values >= 0) & (values <= 1))][0]
+        fix = " Write (y + 1) / 2." if set(np.unique(values)) <= {-1, 1} else ""
+        raise ValueError(f"y must lie between 0 and 1 for a binary loss; got {wrong}.{fix}")
+
+
 def check_weights(name: str, weights: Array, n: int) -> None:
     """Check numbers that there should be one of for each example.
 
@@ -243,6 +266,15 @@ def concrete(x: ArrayLike) -> np.ndarray | None:
     if isinstance(x, jax.core.Tracer) or not getattr(x, "is_fully_addressable", True):
         return None
     return np.asarray(x)
+
+
+def as_array(x: ArrayLike) -> Array:
+    """Return data as a JAX array; unlike `jnp.asarray` this never compiles anything.
+
+    Args:
+        x: any array, traced or not, or a list of numbers.
+    """
+    return x if isinstance(x, jax.Array) else jax.device_put(np.asarray(x))
 
 
 def _brief(thing: Any) -> str:

@@ -267,17 +267,33 @@ def accuracy(params: Params, x: ArrayLike, y: ArrayLike, model: Model) -> Array:
         ValueError: If the loss is one of regression, or a shape does not fit.
     """
     x, y, _ = prepare_batch(params, x, y, model, None)
-    outputs, decision = forward(params, x, model), model.loss_function
-    if decision.targets == "values":
+    outputs = forward(params, x, model)
+    return jnp.mean(right_decisions(model.loss_function, outputs, y).astype(outputs.dtype))
+
+
+def right_decisions(loss: Loss, outputs: Array, y: Array) -> Array:
+    """Return which examples are classified correctly, as `accuracy` counts them.
+
+    Args:
+        loss: says what a right decision is.
+        outputs: `(..., d_L)`.
+        y: `(..., d_L)` targets, labels as one-hot rows.
+
+    Returns:
+        `(...)` bools.
+
+    Raises:
+        ValueError: If the loss is one of regression.
+    """
+    if loss.targets == "values":
         deciding = ", ".join(sorted(name for name, loss in losses.KNOWN.items() if loss.targets != "values"))
-        raise ValueError(f"accuracy needs a loss that decides, one of {deciding}; got {decision.name!r}.")
-    if decision.targets == "classes":
+        raise ValueError(f"accuracy needs a loss that decides, one of {deciding}; got {loss.name!r}.")
+    if loss.targets == "classes":
         right = jnp.argmax(outputs, axis=-1) == jnp.argmax(y, axis=-1)
     else:
-        positive = outputs > (0.5 if decision.reads == "probabilities" else 0)
-        right = jnp.all(positive == (y > (0.5 if decision.targets == "binary" else 0)), axis=-1)
-    right &= ~jnp.any(jnp.isnan(outputs), axis=-1)
-    return jnp.mean(right.astype(outputs.dtype))
+        positive = outputs > (0.5 if loss.reads == "probabilities" else 0)
+        right = jnp.all(positive == (y > (0.5 if loss.targets == "binary" else 0)), axis=-1)
+    return right & ~jnp.any(jnp.isnan(outputs), axis=-1)
 
 
 def prepare_batch(
@@ -331,9 +347,9 @@ def check_batch(
     outputs = (x.shape[0], params[-1][0].shape[1])
     checks.check_targets(y, outputs, classes=model.loss_function.targets == "classes")
     if weights is not None:
-        weights = jnp.asarray(weights)
+        weights = checks.as_array(weights)
         checks.check_weights("weights", weights, x.shape[0])
-    return x, jnp.asarray(y), weights
+    return x, checks.as_array(y), weights
 
 
 def _check_inputs(params: Params, x: ArrayLike, model: Model, *, batch: bool) -> Array:
@@ -342,4 +358,4 @@ def _check_inputs(params: Params, x: ArrayLike, model: Model, *, batch: bool) ->
     checks.check_params(params)
     x = x if hasattr(x, "shape") else np.asarray(x)
     checks.check_inputs(x, params[0][0].shape[0], batch=batch)
-    return jnp.asarray(x)
+    return checks.as_array(x)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
+import jax.core
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmlp.types import Array
 
@@ -110,7 +112,7 @@ def sgd(
         momentum = None
 
     def init(params: Any) -> SgdState:
-        return SgdState(jnp.zeros((), jnp.int32), () if momentum is None else _full(params, 0, accumulator_dtype))
+        return SgdState(_start(), () if momentum is None else _full(params, 0, accumulator_dtype))
 
     def equations(lr: Number, momentum: Number | None, g: Array, m: Array) -> tuple[Array, ...]:
         if momentum is None:
@@ -254,7 +256,7 @@ def _adam(
     mask: Mask = None,
 ) -> Optimizer:
     def init(params: Any) -> AdamState:
-        return AdamState(jnp.zeros((), jnp.int32), _full(params, 0, mu_dtype), _full(params, 0))
+        return AdamState(_start(), _full(params, 0, mu_dtype), _full(params, 0))
 
     def equations(
         lr: Number, wd: Number | None, b1: Number, b2: Number, eps: Number, eps_root: Number, t: Array,
@@ -332,7 +334,7 @@ def rmsprop(
     def init(params: Any) -> RmspropState:
         mean = _full(params, 0) if centered else ()
         velocity = () if momentum is None else _full(params, 0)
-        return RmspropState(jnp.zeros((), jnp.int32), _full(params, initial_scale), mean, velocity)
+        return RmspropState(_start(), _full(params, initial_scale), mean, velocity)
 
     def equations(
         lr: Number, decay: Number, eps: Number, momentum: Number | None, t: Array,
@@ -388,7 +390,7 @@ def adagrad(learning_rate: Number | Schedule, initial_accumulator_value: Number 
     """
 
     def init(params: Any) -> AdagradState:
-        return AdagradState(jnp.zeros((), jnp.int32), _full(params, initial_accumulator_value))
+        return AdagradState(_start(), _full(params, initial_accumulator_value))
 
     def equations(lr: Number, eps: Number, g: Array, s: Array) -> tuple[Array, ...]:
         s = s + g**2
@@ -446,7 +448,7 @@ def adadelta(
     plain = isinstance(weight_decay, int | float) and weight_decay == 0
 
     def init(params: Any) -> AdadeltaState:
-        return AdadeltaState(jnp.zeros((), jnp.int32), _full(params, 0), _full(params, 0))
+        return AdadeltaState(_start(), _full(params, 0), _full(params, 0))
 
     def equations(
         lr: Number | None, rho: Number, eps: Number, wd: Number, g: Array, g2: Array, u2: Array, theta: Array
@@ -506,7 +508,7 @@ def lion(
     """
 
     def init(params: Any) -> LionState:
-        return LionState(jnp.zeros((), jnp.int32), _full(params, 0, mu_dtype))
+        return LionState(_start(), _full(params, 0, mu_dtype))
 
     def equations(
         lr: Number, wd: Number, b1: Number, b2: Number, g: Array, m: Array, theta: Array
@@ -577,7 +579,7 @@ def add_decayed_weights(weight_decay: Number | Schedule = 0.0, mask: Mask = None
         (decayed,) = _per_leaf(lambda wd, g, theta: (g + wd * theta,), [wd], [grads], [theta])
         return decayed, DecayState(state.step + 1)
 
-    return Optimizer(lambda params: DecayState(jnp.zeros((), jnp.int32)), update)
+    return Optimizer(lambda params: DecayState(_start()), update)
 
 
 @same_for_same
@@ -612,9 +614,20 @@ def _at(number: Number | Schedule | None, step: Array) -> Any:
     return number(step) if callable(number) else number
 
 
+def _start() -> Array:
+    """No updates yet."""
+    return jax.device_put(np.zeros((), np.int32))
+
+
 def _full(params: Any, value: Number, dtype: Any = None) -> Any:
-    """A tree like `params`, with one value everywhere."""
-    return jax.tree.map(lambda p: jnp.full(p.shape, value, dtype or p.dtype), params)
+    """A tree like `params`, with one value everywhere; outside of `jit` NumPy makes it, as that compiles nothing."""
+
+    def leaf(p: Array) -> Array:
+        if isinstance(p, jax.core.Tracer) or isinstance(value, jax.Array):
+            return jnp.full(p.shape, value, dtype or p.dtype)
+        return jax.device_put(np.full(p.shape, value, dtype or p.dtype))
+
+    return jax.tree.map(leaf, params)
 
 
 def _decaying(params: Any, mask: Mask) -> Any:

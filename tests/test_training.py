@@ -12,6 +12,7 @@ from helpers import DTYPE, X64, Problem, assert_close, random_params
 
 import jaxmlp
 from jaxmlp import Model, optimizers
+from jaxmlp.training.shuffling import shuffled_indices
 
 MODEL = Model("tanh", "identity", "softmax_cross_entropy")
 PROBLEM = Problem((4, 8, 3), MODEL, 22, False)
@@ -132,7 +133,7 @@ def test_every_epoch_visits_each_example_once_in_another_order():
 def test_the_order_is_that_of_a_key_used_for_nothing_else():
     state = fresh()
     carried, shuffling = jax.random.split(state.key)
-    np.testing.assert_array_equal(epoch_order(state.key, 5), jax.random.permutation(shuffling, 22))
+    np.testing.assert_array_equal(epoch_order(state.key, 5), shuffled_indices(shuffling, 22))
     after, _ = run(state, 1, 5)
     np.testing.assert_array_equal(jax.random.key_data(after.key), jax.random.key_data(carried))
 

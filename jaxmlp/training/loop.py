@@ -1,6 +1,6 @@
 """A whole training run as one pure function: a scan over epochs of a scan over batches."""
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +27,10 @@ def train(
 ) -> tuple[TrainState, Array]:
     """Train for some epochs; pure, so jit it, vmap it over keys, learning rates or data.
 
-    Every epoch visits each example once, in an order drawn from `state.key`. Where `batch_size` does not divide n,
-    the last batch is the smaller one exactly: filled up with examples of weight 0. One batch that holds everything is
-    taken in the order given. All randomness comes from `state.key`: 10 + 10 epochs are 20, bit for bit.
+    Every epoch visits each example once, in an order drawn from `state.key` (`shuffled_indices` says how). Where
+    `batch_size` does not divide n, the last batch is the smaller one exactly: filled up with examples of weight 0. One
+    batch that holds everything is taken in the order given. All randomness comes from `state.key`: 10 + 10 epochs are
+    20, bit for bit.
 
     Args:
         state: from `init_state`, or from an earlier call.
@@ -47,8 +48,8 @@ def train(
         updates for a sum.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, a concrete label is not a valid class, there is no example, or
-            `epochs` or `batch_size` is not a static integer of at least 0 and 1.
+        ValueError: If a shape or dtype does not fit, a concrete target is not one that the loss can take, there is no
+            example, or `epochs` or `batch_size` is not a static integer of at least 0 and 1.
 
     Example:
         >>> import jax, jaxmlp
@@ -61,33 +62,88 @@ def train(
         ((50,), True)
     """
     x, y, _ = check_batch(state.params, x, y, model)
+    check_training(x, y, model, epochs=epochs, batch_size=batch_size)
+    epoch = make_epoch(x, y, None, model, optimizer, batch_size, value_and_grad)
+    return jax.lax.scan(lambda state, _: epoch(state), state, length=epochs)
+
+
+def check_training(x: ArrayLike, y: ArrayLike, model: Model, *, epochs: int, batch_size: int) -> None:
+    """Check what only training asks for: at least one example, targets of the loss's kind, static counts.
+
+    Args:
+        x: checked inputs.
+        y: checked targets.
+        model: for its loss.
+        epochs: at least 0.
+        batch_size: at least 1.
+
+    Raises:
+        ValueError: If one of them is not as it should be.
+    """
     checks.check_not_empty(x)
+    checks.check_target_values(y, model.loss_function.targets)
     checks.check_count("epochs", epochs, 0)
     checks.check_count("batch_size", batch_size, 1)
+
+
+def make_epoch(
+    x: Array,
+    y: Array,
+    weights: Array | None,
+    model: Model,
+    optimizer: Optimizer,
+    batch_size: int,
+    value_and_grad: ValueAndGrad,
+) -> Callable[[TrainState], tuple[TrainState, Array]]:
+    """Make one epoch over checked data as a function of the state.
+
+    Args:
+        x: `(n, d_0)` inputs.
+        y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
+        weights: `(n,)` sample weights in the dtype of the parameters, or None.
+        model: activations and loss.
+        optimizer: the one that made the state.
+        batch_size: examples for one update, more than n meaning all of them.
+        value_and_grad: what makes the gradient.
+
+    Returns:
+        `epoch(state) -> (state, loss)`, loss as in `train`; with weights the mean over the examples is weighted.
+    """
     n = x.shape[0]
     batch_size = min(batch_size, n)
     updates = -(-n // batch_size)
     padding = updates * batch_size - n
     step = pure_step(model, optimizer, value_and_grad)
 
-    # Weight 1 for the examples, 0 for the padding; share of each batch in the epoch's mean.
-    present = np.arange(updates * batch_size).reshape(updates, batch_size) < n
-    share = present.sum(1) / n if model.loss_function.reduction == "mean" else np.full(updates, 1 / updates)
-    weights = jnp.asarray(present, state.params[0][0].dtype) if padding else None
+    def whole_batch(state: TrainState) -> tuple[TrainState, Array]:
+        key, _ = jax.random.split(state.key)
+        return step(state._replace(key=key), x, y, weights)
 
-    def update(state: TrainState, batch: Any) -> tuple[TrainState, Array]:
+    def update(state: TrainState, batch: tuple[Array, Array | None]) -> tuple[TrainState, Array]:
         rows, w = batch
-        if rows is None:
-            return step(state, x, y)
-        return step(state, x[rows], y[rows], w)
+        return step(state, _take(x, rows), _take(y, rows), w)
 
-    def epoch(state: TrainState, _: None) -> tuple[TrainState, Array]:
+    def epoch(state: TrainState) -> tuple[TrainState, Array]:
         key, shuffle_key = jax.random.split(state.key)
-        rows = None
-        if updates > 1:
-            order = jnp.pad(shuffled_indices(shuffle_key, n), (0, padding))
-            rows = order.reshape(updates, batch_size)
-        state, losses = jax.lax.scan(update, state._replace(key=key), (rows, weights), length=updates)
-        return state, jnp.sum(losses * share.astype(losses.dtype))
+        order = jnp.pad(shuffled_indices(shuffle_key, n), (0, padding))
+        present = np.arange(updates * batch_size) < n  # the padding is row 0 again, with weight 0
+        w = None
+        if padding or weights is not None:
+            w = (
+                present.astype(state.params[0][0].dtype)
+                if weights is None
+                else jnp.where(present, _take(weights, order), 0)
+            )
+            w = jnp.reshape(w, (updates, batch_size))
+        state, losses = jax.lax.scan(update, state._replace(key=key), (order.reshape(updates, batch_size), w))
+        if w is None or model.loss_function.reduction == "sum":
+            return state, jnp.mean(losses)
+        total = jnp.sum(w)
+        return state, jnp.sum(losses * jnp.sum(w, axis=1)) / jnp.where(total == 0, 1, total)
 
-    return jax.lax.scan(epoch, state, length=epochs)
+    return epoch if updates > 1 else whole_batch
+
+
+def _take(a: Array, rows: Array) -> Array:
+    """a[rows], where every row is known to exist."""
+    return a.at[rows].get(mode="promise_in_bounds")

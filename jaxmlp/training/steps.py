@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import backprop, checks
@@ -48,8 +47,17 @@ def init_state(params: Params, optimizer: Optimizer, key: Array) -> TrainState:
         ValueError: If `params` is no network.
     """
     checks.check_params(params)
-    state = TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), key)
-    return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), state)  # every leaf: some optimizers keep the params
+    state = TrainState(params, optimizer.init(params), jax.device_put(np.zeros((), np.int32)), key)
+    return jax.tree.map(copied, state)  # every leaf: some optimizers keep the params
+
+
+def copied(leaf: ArrayLike) -> Array:
+    """Return a copy that shares no memory; unlike `jnp.array(leaf, copy=True)` it compiles nothing.
+
+    Args:
+        leaf: any array.
+    """
+    return jax.device_put(leaf, may_alias=False)
 
 
 def pure_step(
@@ -105,8 +113,10 @@ def make_train_step(
         state: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
     ) -> tuple[TrainState, Array]:
         x, y = (v if hasattr(v, "shape") else np.asarray(v) for v in (x, y))  # a list would be a tree to jit
-        if model.loss_function.targets == "classes" and y.ndim == 1:  # inside jit the labels are no longer concrete
+        targets = model.loss_function.targets  # inside jit their values are no longer known
+        if targets == "classes" and y.ndim == 1:
             checks.check_labels(y, state.params[-1][0].shape[1])
+        checks.check_target_values(y, targets)
         return jitted(state, x, y, weights)
 
     step.lower, step.trace = jitted.lower, jitted.trace  # type: ignore[attr-defined]  # as `jax.export` wants them
