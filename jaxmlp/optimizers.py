@@ -621,13 +621,9 @@ def _start() -> Array:
 
 def _full(params: Any, value: Number, dtype: Any = None) -> Any:
     """A tree like `params`, with one value everywhere; outside of `jit` NumPy makes it, as that compiles nothing."""
-
-    def leaf(p: Array) -> Array:
-        if isinstance(p, jax.core.Tracer) or isinstance(value, jax.Array):
-            return jnp.full(p.shape, value, dtype or p.dtype)
-        return jax.device_put(np.full(p.shape, value, dtype or p.dtype))
-
-    return jax.tree.map(leaf, params)
+    if isinstance(value, jax.Array) or any(isinstance(p, jax.core.Tracer) for p in jax.tree.leaves(params)):
+        return jax.tree.map(lambda p: jnp.full(p.shape, value, dtype or p.dtype), params)
+    return jax.device_put(jax.tree.map(lambda p: np.full(p.shape, value, dtype or p.dtype), params))
 
 
 def _decaying(params: Any, mask: Mask) -> Any:

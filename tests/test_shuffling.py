@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from jaxmlp.training import shuffling
-from jaxmlp.training.shuffling import shuffled_indices
+from jaxmlp.training.shuffling import next_order
 
 EPOCHS = 20_000
 
 
 def orders(n, epochs=EPOCHS, seed=0):
     keys = jax.random.split(jax.random.key(seed), epochs)
-    return np.asarray(jax.jit(jax.vmap(lambda key: shuffled_indices(key, n)))(keys))
+    return np.asarray(jax.jit(jax.vmap(lambda key: next_order(key, n)[1]))(keys))
 
 
 def excess(counts, expected, freedom):
@@ -32,8 +32,11 @@ def test_every_number_comes_once(n):
 
 
 def test_eager_and_jitted_orders_are_the_same():
-    eager = shuffled_indices(jax.random.key(3), 23)
-    np.testing.assert_array_equal(eager, jax.jit(shuffled_indices, static_argnums=1)(jax.random.key(3), 23))
+    for key in (jax.random.key(3), jax.random.PRNGKey(3), jax.random.key(3, impl="rbg")):
+        (key1, eager), (key2, jitted) = next_order(key, 23), jax.jit(next_order, static_argnums=1)(key, 23)
+        np.testing.assert_array_equal(eager, jitted)
+        np.testing.assert_array_equal(jax.random.key_data(key1), jax.random.key_data(key2))
+        assert key1.dtype == key.dtype
 
 
 @pytest.mark.parametrize("n", [3, 50, 101])
@@ -85,6 +88,8 @@ def test_all_orders_of_a_few_come(n):
 
 
 def test_another_key_another_order():
-    a, b = (shuffled_indices(jax.random.key(seed), 1797) for seed in range(2))
-    assert np.mean(np.asarray(a) == np.asarray(b)) < 0.01
-    np.testing.assert_array_equal(a, shuffled_indices(jax.random.key(0), 1797))
+    order = jax.jit(next_order, static_argnums=1)
+    key, first = order(jax.random.key(0), 1797)
+    for other in (order(jax.random.key(1), 1797)[1], order(key, 1797)[1]):
+        assert np.mean(np.asarray(first) == np.asarray(other)) < 0.01
+    np.testing.assert_array_equal(first, order(jax.random.key(0), 1797)[1])

@@ -9,7 +9,7 @@ import numpy as np
 from jaxmlp import backprop, checks
 from jaxmlp.model import Model, check_batch
 from jaxmlp.optimizers import Optimizer
-from jaxmlp.training.shuffling import shuffled_indices
+from jaxmlp.training.shuffling import next_order
 from jaxmlp.training.steps import TrainState, ValueAndGrad, pure_step
 from jaxmlp.types import Array, ArrayLike
 
@@ -27,7 +27,7 @@ def train(
 ) -> tuple[TrainState, Array]:
     """Train for some epochs; pure, so jit it, vmap it over keys, learning rates or data.
 
-    Every epoch visits each example once, in an order drawn from `state.key` (`shuffled_indices` says how). Where
+    Every epoch visits each example once, in an order drawn from `state.key` (`next_order` says how). Where
     `batch_size` does not divide n, the last batch is the smaller one exactly: filled up with examples of weight 0. One
     batch that holds everything is taken in the order given. All randomness comes from `state.key`: 10 + 10 epochs are
     20, bit for bit.
@@ -116,16 +116,15 @@ def make_epoch(
     step = pure_step(model, optimizer, value_and_grad)
 
     def whole_batch(state: TrainState) -> tuple[TrainState, Array]:
-        key, _ = jax.random.split(state.key)
-        return step(state._replace(key=key), x, y, weights)
+        return step(state, x, y, weights)  # nothing random, so the key stays
 
     def update(state: TrainState, batch: tuple[Array, Array | None]) -> tuple[TrainState, Array]:
         rows, w = batch
         return step(state, _take(x, rows), _take(y, rows), w)
 
     def epoch(state: TrainState) -> tuple[TrainState, Array]:
-        key, shuffle_key = jax.random.split(state.key)
-        order = jnp.pad(shuffled_indices(shuffle_key, n), (0, padding))
+        key, order = next_order(state.key, n)
+        order = jnp.pad(order, (0, padding))
         present = np.arange(updates * batch_size) < n  # the padding is row 0 again, with weight 0
         w = None
         if padding or weights is not None:

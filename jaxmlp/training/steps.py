@@ -47,17 +47,27 @@ def init_state(params: Params, optimizer: Optimizer, key: Array) -> TrainState:
         ValueError: If `params` is no network.
     """
     checks.check_params(params)
-    state = TrainState(params, optimizer.init(params), jax.device_put(np.zeros((), np.int32)), key)
-    return jax.tree.map(copied, state)  # every leaf: some optimizers keep the params
+    return copied(new_state(params, optimizer, key))  # every leaf: some optimizers keep the params
 
 
-def copied(leaf: ArrayLike) -> Array:
+def new_state(params: Params, optimizer: Optimizer, key: Array) -> TrainState:
+    """Return the state before the first step, its leaves the very ones given.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        optimizer: ours, or one of optax's.
+        key: a PRNG key.
+    """
+    return TrainState(params, optimizer.init(params), np.zeros((), np.int32), key)  # type: ignore[arg-type]
+
+
+def copied(tree: Any) -> Any:
     """Return a copy that shares no memory; unlike `jnp.array(leaf, copy=True)` it compiles nothing.
 
     Args:
-        leaf: any array.
+        tree: of arrays.
     """
-    return jax.device_put(leaf, may_alias=False)
+    return jax.device_put(tree, may_alias=False)
 
 
 def pure_step(
