@@ -266,6 +266,12 @@ def accuracy(params: Params, x: ArrayLike, y: ArrayLike, model: Model) -> Array:
     Raises:
         ValueError: If the loss is one of regression, or a shape does not fit.
     """
+    x, y, _ = check_batch(params, x, y, model)
+    return _accuracy(params, x, y, model)
+
+
+@jax.jit  # one program to compile, where its two dozen operations would each be one
+def _accuracy(params: Params, x: Array, y: Array, model: Model) -> Array:
     x, y, _ = prepare_batch(params, x, y, model, None)
     outputs = forward(params, x, model)
     return jnp.mean(right_decisions(model.loss_function, outputs, y).astype(outputs.dtype))
