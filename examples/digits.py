@@ -2,9 +2,9 @@
 
     python examples/digits.py
 
-scikit-learn's 1,797 digits of 8x8 pixels, a fifth of them held out. It prints the hand-written gradient beside JAX's
-autodiff and finite differences, the loss and accuracy as they improve, and the accuracy on the held-out fifth; it
-draws `digits.png`.
+scikit-learn's 1,797 digits of 8x8 pixels: a fifth of them for the test, and a tenth to stop by. It prints the
+hand-written gradient beside JAX's autodiff and finite differences, trains until the validation loss has not fallen for
+some epochs, returns to the best of them, prints the accuracy on the test fifth, and draws `digits.png`.
 """
 
 import argparse
@@ -23,67 +23,65 @@ import jaxmlp
 
 def main(
     hidden: tuple[int, ...] = (100,),
-    epochs: int = 60,
-    report_every: int = 5,
+    epochs: int = 500,
+    patience: int = 15,
     batch_size: int = 64,
-    learning_rate: float = 0.1,
+    learning_rate: float = 3e-3,
     seed: int = 0,
     picture: str = "digits.png",
 ) -> float:
-    """Train, report, draw; return the accuracy on the held-out fifth."""
-    report_every = min(report_every, epochs)
+    """Train, report, draw; return the accuracy on the test fifth."""
     digits, labels = load_digits(return_X_y=True)
-    x, x_test, y, y_test = train_test_split(
-        digits.astype(np.float32) / 16, labels, test_size=0.2, random_state=seed, stratify=labels
-    )
+    pixels = digits.astype(np.float32) / 16
+    x, x_test, y, y_test = train_test_split(pixels, labels, test_size=0.2, random_state=seed, stratify=labels)
+    x, x_valid, y, y_valid = train_test_split(x, y, test_size=0.125, random_state=seed, stratify=y)
     model = jaxmlp.Model(activation="relu", loss="softmax_cross_entropy")
-    optimizer = jaxmlp.optimizers.sgd(learning_rate, momentum=0.9)
     init_key, train_key = jax.random.split(jax.random.key(seed))
     params = jaxmlp.init_mlp(init_key, (64, *hidden, 10))
-    state = jaxmlp.init_state(params, optimizer, train_key)
 
-    print(f"{len(x)} digits to train on, {len(x_test)} held out; {jaxmlp.count_params(params)} parameters\n")
-    print("the gradient at the start, three ways:")
-    report = jaxmlp.check_gradients(params, x[:256], y[:256], model)
-    print(report, "\n")
+    print(f"{len(x)} digits to train on, {len(x_valid)} to stop by, {len(x_test)} for the test; ", end="")
+    print(f"{jaxmlp.count_params(params)} parameters\n\nthe gradient at the start, three ways:")
+    print(jaxmlp.check_gradients(params, x[:256], y[:256], model), "\n")
 
-    @jax.jit
-    def some_epochs(state: jaxmlp.TrainState) -> tuple[jaxmlp.TrainState, jax.Array]:
-        return jaxmlp.train(state, x, y, model, optimizer, epochs=report_every, batch_size=batch_size)
+    result = jaxmlp.fit(
+        params,
+        x,
+        y,
+        model,
+        jaxmlp.optimizers.adam(learning_rate),
+        key=train_key,
+        epochs=epochs,
+        batch_size=batch_size,
+        validation=(x_valid, y_valid),
+        patience=patience,
+    )
+    done = len(result.history["loss"])
+    for epoch in sorted({*range(0, done, max(1, done // 10)), result.best_epoch, done - 1}):
+        loss, accuracy, valid_loss, valid_accuracy = (curve[epoch] for curve in result.history.values())
+        best = "  <- the best" if epoch == result.best_epoch else ""
+        print(f"epoch {epoch:3d}: loss {loss:.4f}, validation {valid_loss:.4f}; ", end="")
+        print(f"accuracy {accuracy:.4f}, validation {valid_accuracy:.4f}{best}")
 
-    @jax.jit
-    def evaluate(params: jaxmlp.types.Params) -> list[jax.Array]:
-        sets = ((x, y), (x_test, y_test))
-        return [f(params, *xy, model) for f in (jaxmlp.loss, jaxmlp.accuracy) for xy in sets]
-
-    history = [(0, *map(float, evaluate(state.params)))]
-    curve = []
-    for epoch in range(report_every, epochs + 1, report_every):
-        state, losses = some_epochs(state)
-        curve.extend(losses.tolist())
-        history.append((epoch, *map(float, evaluate(state.params))))
-        print("epoch {:3d}: loss {:.4f}, held out {:.4f}; accuracy {:.4f}, held out {:.4f}".format(*history[-1]))
-    test_accuracy = history[-1][-1]
+    test_accuracy = float(jaxmlp.accuracy(result.params, x_test, y_test, model))
     print(f"\ntest accuracy {test_accuracy:.4f}")
-    guesses = np.argmax(jaxmlp.forward(state.params, x_test, model), axis=1)
-    draw(picture, history, curve, x_test, y_test, guesses)
+    guesses = np.argmax(jaxmlp.forward(result.params, x_test, model), axis=1)
+    draw(picture, result, x_test, y_test, guesses)
     print(f"wrote {picture}")
     return test_accuracy
 
 
-def draw(
-    path: str, history: list[tuple], curve: list[float], x: np.ndarray, y: np.ndarray, guesses: np.ndarray
-) -> None:
-    """Draw the loss curves, and forty digits with their guesses, the wrong ones first and marked."""
-    figure = plt.figure(figsize=(11, 4.8), layout="constrained")
+def draw(path: str, result: jaxmlp.FitResult, x: np.ndarray, y: np.ndarray, guesses: np.ndarray) -> None:
+    """Draw the curves of the run, and forty digits with their guesses, the wrong ones first and marked."""
+    figure = plt.figure(figsize=(12, 5.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.3))
-    axes = left.subplots()
-    epochs, loss, test_loss, *_ = zip(*history, strict=True)
-    axes.plot(np.arange(len(curve)) + 0.5, curve, color="0.7", label="training, mean over the epoch")
-    axes.plot(epochs, loss, "o-", color="C0", label="training")
-    axes.plot(epochs, test_loss, "s--", color="C1", label="held out")
-    axes.set(xlabel="epoch", ylabel="cross-entropy", yscale="log", title="Loss")
-    axes.legend()
+    upper, lower = left.subplots(2, 1, sharex=True)
+    for axes, name in ((upper, "loss"), (lower, "accuracy")):
+        axes.plot(result.history[name], color="C0", label="training")
+        axes.plot(result.history[f"validation_{name}"], color="C1", label="validation")
+        axes.axvline(result.best_epoch, color="0.6", linestyle="--", label=f"best, epoch {result.best_epoch}")
+    upper.set(ylabel="cross-entropy", yscale="log", title="Stopped early, the best kept")
+    upper.legend()
+    lower.set(xlabel="epoch", ylabel="accuracy")
     wrong_first = np.argsort(guesses == y, kind="stable")[:40]
     for axes, n in zip(right.subplots(4, 10).flat, wrong_first, strict=False):
         wrong = guesses[n] != y[n]
@@ -91,7 +89,7 @@ def draw(
         axes.set(xticks=[], yticks=[])
         axes.set_title(f"{guesses[n]} not {y[n]}" if wrong else f"{guesses[n]}", color="C3" if wrong else "0.3", size=9)
         axes.spines[:].set(color="C3" if wrong else "0.8", linewidth=2.5 if wrong else 1)
-    right.suptitle(f"Held-out digits: {np.sum(guesses != y)} of {len(y)} wrong (framed)", size=12)
+    right.suptitle(f"Test digits: {np.sum(guesses != y)} of {len(y)} wrong (framed)", size=12)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -99,8 +97,9 @@ def draw(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden", type=int, nargs="*", default=[100], help="widths of the hidden layers")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--learning-rate", type=float, default=0.1)
+    parser.add_argument("--epochs", type=int, default=500, help="the most there may be")
+    parser.add_argument("--patience", type=int, default=15, help="epochs to wait for a lower validation loss")
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     options = vars(parser.parse_args())
     main(**{**options, "hidden": tuple(options["hidden"])})

@@ -11,12 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SMALL = {  # example: (arguments of main, what it prints); it draws what it says that it wrote
-    "digits": ("hidden=(16,), epochs=4", ["agree", "test accuracy", "wrote digits.png"]),
+    "digits": ("hidden=(16,), epochs=4", ["agree", "<- the best", "test accuracy", "wrote digits.png"]),
     "compare_gradients": ("(3, 4, 2), n=5", ["in float32", "in float64", "hand-written gradients equal jax.grad"]),
     "worked_example": ("epochs=200", ["z2      1.139529", "<- a slip", "dloss/dw = (y - t) x = -4"]),
     "moons": ("hidden=(4,), during=2, epochs=5, n=40", ["epoch    2", "accuracy", "wrote moons.png"]),
     "moons --loss hinge": ("'hinge', (4,), 2, 5, 40", ["loss='hinge'", "accuracy", "wrote moons.png"]),
     "gradient_cost": ("[((2, 3, 2), 4)], rounds=3, budget=0.01", ["(2, 3, 2)", "geometric mean"]),
+    "streaming": ("examples=6000, width=8, epochs=2", ["on disk", "held-out accuracy", "peak memory"]),
+    "training": ("rounds=2, scale=0.04", ["fit", "moons", "matrix product", "next_order"]),
+    "cold_start": ("rounds=1, epochs=2", ["scikit-learn", "import jaxmlp"]),
     "regression": ("hidden=(4, 4), epochs=20, n=10", ["|gradient|", "after          loss"]),
 }
 

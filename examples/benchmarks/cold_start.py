@@ -9,7 +9,7 @@ row gives the median over the rounds, its quartiles, and the same for its ratio 
 at last `import jaxmlp` over `import jax`. No job finds a program that was compiled before.
 
 Learned here: nearly all of it is importing and compiling; training itself takes a tenth of a second. Each operation
-that runs outside `jit` is a program to compile: initialisation and accuracy, written plainly, cost as much as the
+that runs outside `jit` is a program to compile: initialisation and accuracy, written plainly, cost more than the
 step. So `init_mlp` and `fit` compile as few programs as they can, and copy with `device_put`, which compiles none.
 """
 

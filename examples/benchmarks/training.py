@@ -8,26 +8,27 @@ represented by the faster. Peers that are not installed are left out. What is ti
 
 - digits: 50 epochs of Adam on 1,797 digits in batches of 200, sizes (64, 100, 10); the final losses say that all do
   the same job.
-- moons: 2,000 steps of Adam on one batch of 400 points, sizes (2, 16, 16, 1).
+- moons: 2,000 steps of Adam on one batch of 100 points, sizes (2, 16, 16, 1).
 - large: one step of SGD at sizes (1024, 2048, 2048, 1000), in GFLOP/s beside a matrix product of JAX's in the same
   rounds.
 - shuffle: an epoch's order, by `next_order` and by `jax.random.permutation`.
 
-Learned here: at the digits' size a step computes for some 100 us, so that what a library does around each step decides:
-one program for the whole run does nothing there. `jax.random.permutation` sorts, which at this size was a third of an
-epoch; hence `next_order`. On tiny networks more threads make the peers slower, and on large ones everybody waits for
-the same matrix products.
+Learned here: at the digits' size a step computes for less than 100 us, so that what a library does around each step
+decides: one program for the whole run does nothing there. `jax.random.permutation` sorts, which at this size would
+take as long as all the rest of an epoch; hence `next_order`. More threads make the peers slower on networks this small.
+A large step is its matrix products, and runs at nine tenths of their speed.
 """
 
 import os
 
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they would hold OpenBLAS back, and scikit-learn with it
-    os.environ.pop(name, None)
+os.environ.pop("OPENBLAS_CORETYPE", None)  # they would hold OpenBLAS back, and scikit-learn with it,
+os.environ.pop("OPENBLAS_L2_SIZE", None)  # and are read when NumPy is imported
 
 import argparse
 import contextlib
 import functools
 import importlib.util
+import itertools
 import math
 import time
 import warnings
@@ -192,7 +193,7 @@ def torch_rows(
     epochs: int,
     batch_size: int,
 ) -> dict[str, Row]:
-    """Make the rows of eager torch; activation and loss are names of its classes."""
+    """Make the rows of eager torch, from our first parameters; activation and loss are names of its classes."""
     if not installed("torch", "its rows are skipped"):
         return {}
     import torch
@@ -200,6 +201,7 @@ def torch_rows(
 
     n = len(x)
     inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
+    params = [[torch.tensor(np.asarray(p)) for p in layer] for layer in jaxmlp.init_mlp(jax.random.key(0), sizes)]
     if targets.ndim == 1:
         targets = targets.long()
     loss_function = getattr(nn, loss)()
@@ -208,9 +210,12 @@ def torch_rows(
     def run() -> list[torch.Tensor]:
         """Train one network for all the epochs; return the last one's losses."""
         layers = []
-        for d_in, d_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for d_in, d_out in itertools.pairwise(sizes):
             layers += [nn.Linear(d_in, d_out), getattr(nn, activation)()]
         network = nn.Sequential(*layers[:-1])
+        for layer, (W, b) in zip(layers[::2], params, strict=True):
+            layer.weight.data.copy_(W.T)
+            layer.bias.data.copy_(b)
         optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
         for _ in range(epochs):
             losses = []
@@ -323,8 +328,8 @@ def digits(rounds: int, epochs: int) -> None:
 
 def moons(rounds: int, steps: int) -> None:
     """Time 2,000 steps on the moons, all of them in one batch."""
-    print(f"\nmoons: sizes (2, 16, 16, 1), tanh, one batch of 400, {steps} steps of Adam")
-    x, y = moons_data(400, noise=0.2)
+    print(f"\nmoons: sizes (2, 16, 16, 1), tanh, one batch of 100, {steps} steps of Adam")
+    x, y = moons_data(100, noise=0.2)
     sizes, n = (2, 16, 16, 1), len(x)
     model = jaxmlp.Model("tanh", loss="sigmoid_cross_entropy")
     rows = {"train": our_rows(x, y, sizes, model, 1e-2, steps, n)["train"]}
@@ -367,7 +372,7 @@ def large(rounds: int, seconds: float) -> None:
 
     a, b = jax.random.normal(keys[3], (2, d, d))
     product = jax.jit(jnp.matmul)
-    layers = [2 * n * d_in * d_out for d_in, d_out in zip(sizes[:-1], sizes[1:], strict=True)]
+    layers = [2 * n * d_in * d_out for d_in, d_out in itertools.pairwise(sizes)]
     step_flops = 3 * sum(layers) - layers[0]  # forward, dW, da; nobody needs the inputs' gradient
     (run_step, steps), (run_product, products) = repeated(one_step, seconds), repeated(lambda: product(a, b), seconds)
     times, _ = measure({"train step": Row(run_step), "matrix product": Row(run_product)}, rounds)

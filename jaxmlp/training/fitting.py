@@ -180,9 +180,10 @@ def fit(
                 run, rows = new, np.concatenate([rows, new_rows[:done]])
                 pace = (time.perf_counter() - began) / done
                 bar.update(int(done))
-                bar.set_postfix({name: f"{v:.4g}" for name, v in zip(curves, rows[-1], strict=True)}, refresh=False)
+                losses = {name: f"{v:.4g}" for name, v in zip(curves, rows[-1], strict=True) if name.endswith("loss")}
+                bar.set_postfix(losses, refresh=False)
                 if callback is not None:
-                    stop = callback(len(rows) - 1, dict(zip(curves, rows[-1].tolist(), strict=True))) is True
+                    stop = bool(callback(len(rows) - 1, dict(zip(curves, rows[-1].tolist(), strict=True))))
                 if file is not None:
                     file.write_now_and_then(run, rows)
         except KeyboardInterrupt:
