@@ -24,8 +24,10 @@ print(count)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_code_blocks(page):
+def test_code_blocks(page, tmp_path):
     environment = {**os.environ, "JAX_ENABLE_X64": "0"}  # as a newcomer has it
-    done = subprocess.run([sys.executable, "-c", RUN, page], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, page], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) == page.read_text().count(">>> ") > 0

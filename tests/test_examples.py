@@ -8,8 +8,10 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from helpers import X64
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.skipif(X64, reason="they run in float32 in any case")
 SMALL = {  # example: (arguments of main, what it prints); it draws what it says that it wrote
     "digits": ("hidden=(16,), epochs=4", ["agree", "<- the best", "test accuracy", "wrote digits.png"]),
     "compare_gradients": ("(3, 4, 2), n=5", ["in float32", "in float64", "hand-written gradients equal jax.grad"]),
@@ -19,7 +21,7 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
     "gradient_cost": ("[((2, 3, 2), 4)], rounds=3, budget=0.01", ["(2, 3, 2)", "geometric mean"]),
     "streaming": ("examples=6000, width=8, epochs=2", ["on disk", "held-out accuracy", "peak memory"]),
     "training": ("rounds=2, scale=0.04", ["fit", "moons", "matrix product", "next_order"]),
-    "cold_start": ("rounds=1, epochs=2", ["scikit-learn", "import jaxmlp"]),
+    "cold_start": ("rounds=1, epochs=2, warm_up=False", ["scikit-learn", "import jaxmlp"]),
     "regression": ("hidden=(4, 4), epochs=20, n=10", ["|gradient|", "after          loss"]),
 }
 
@@ -41,7 +43,10 @@ def test_every_example_is_tried():
     assert {path.stem for path in (ROOT / "examples").rglob("*.py")} == {name.split()[0] for name in SMALL}
 
 
-@pytest.mark.parametrize("name", SMALL)
+LONG = ("digits", "training", "cold_start")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in SMALL])
 def test_main_with_small_settings(name, tmp_path):
     arguments, phrases = SMALL[name]
     module = name.split()[0]
@@ -85,6 +90,7 @@ def test_compare_gradients_exits_with_2_where_it_cannot_compare(tmp_path):
     assert "unknown loss 'mse'; known are:" in done.stderr
 
 
+@pytest.mark.slow
 def test_digits_reaches_96_percent(tmp_path):
     """The main job itself, whole."""
     done = run("", tmp_path, ROOT / "examples" / "digits.py")

@@ -152,8 +152,8 @@ def quartiles(values: np.ndarray) -> str:
     return "{1:.2f} [{0:.2f}, {2:.2f}]".format(*np.quantile(values, (0.25, 0.5, 0.75)))
 
 
-def main(rounds: int = 7, epochs: int = 50) -> None:
-    """Print the table."""
+def main(rounds: int = 7, epochs: int = 50, warm_up: bool = True) -> None:
+    """Print the table; the files are read once beforehand, in a round that does not count."""
     print(f"fresh processes, {epochs} epochs; {rounds} rounds; median [quartiles]")
     sources = {name: source.replace("{epochs}", str(epochs)) for name, source in (TRAINING | IMPORTS).items()}
     if importlib.util.find_spec("torch") is None:
@@ -164,7 +164,7 @@ def main(rounds: int = 7, epochs: int = 50) -> None:
     accuracies: dict[str, list[float]] = {name: [] for name in names if name in TRAINING}
     with tempfile.TemporaryDirectory() as folder:
         write_digits(folder)
-        for r in range(-1, rounds):  # round -1 does not count
+        for r in range(-1 if warm_up else 0, rounds):
             shift = r % len(names)
             for name in names[shift:] + names[:shift]:
                 seconds, printed = run(sources[name], folder)

@@ -257,7 +257,8 @@ def _some_epochs(
 
 
 def _choose(condition: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+    """One of two trees, without a loop over their numbers, each of which would be compiled."""
+    return jax.lax.cond(condition, lambda: new, lambda: old)
 
 
 def _evaluate(params: Params, data: tuple[Array, Array], model: Model) -> tuple[Array, Array]:

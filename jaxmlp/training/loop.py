@@ -57,9 +57,9 @@ def train(
         >>> model, optimizer = jaxmlp.Model(activation="tanh"), jaxmlp.optimizers.sgd(0.1)
         >>> params = jaxmlp.init_mlp(jax.random.key(0), (1, 16, 1))
         >>> state = jaxmlp.init_state(params, optimizer, jax.random.key(1))
-        >>> state, losses = jaxmlp.train(state, x, x**2, model, optimizer, epochs=50, batch_size=16)
+        >>> state, losses = jaxmlp.train(state, x, x**2, model, optimizer, epochs=100, batch_size=16)
         >>> losses.shape, bool(losses[-1] < 0.1 * losses[0])
-        ((50,), True)
+        ((100,), True)
     """
     x, y, _ = check_batch(state.params, x, y, model)
     check_training(x, y, model, epochs=epochs, batch_size=batch_size)
