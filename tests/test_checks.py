@@ -311,6 +311,37 @@ def test_train(change, message):
         )
 
 
+KINDS = [
+    ("hinge", np.eye(3), r"y must be -1 or 1 for the hinge loss; got 0\.0\. Write 2 \* y - 1\."),
+    ("hinge", np.full((6, 3), 0.5), r"y must be -1 or 1 for the hinge loss; got 0\.5\.$"),
+    ("sigmoid_cross_entropy", 2 * np.eye(3) - 1, r"y must lie between 0 and 1 .* got -1\.0\. Write \(y \+ 1\) / 2\."),
+    ("sigmoid_cross_entropy", np.full((6, 3), np.nan), r"y must lie between 0 and 1 for a binary loss; got nan\.$"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loss", "y", "message"), KINDS)
+def test_targets_of_another_kind_are_refused_where_training_begins(loss, y, message):
+    """`loss` itself takes them: only in training are they surely a mistake."""
+    y, model, optimizer = np.resize(y, (6, 3)).astype(DTYPE), Model(loss=loss), optimizers.sgd(0.1)
+    jaxmlp.loss(PARAMS, X, y, model)
+    state, key = jaxmlp.init_state(PARAMS, optimizer, jax.random.key(0)), jax.random.key(1)
+    for begin in (
+        lambda: jaxmlp.train(state, X, y, model, optimizer, epochs=1, batch_size=2),
+        lambda: jaxmlp.make_train_step(model, optimizer)(state, X, y),
+        lambda: jaxmlp.fit(PARAMS, X, y, model, optimizer, key=key, epochs=1, batch_size=2),
+        lambda: jaxmlp.fit_lbfgs(PARAMS, X, y, model, max_iterations=1),
+    ):
+        with pytest.raises(ValueError, match=message):
+            begin()
+    assert not state.params[0][0].is_deleted()
+
+
+def test_targets_of_the_right_kind_are_taken():
+    for loss, y in (("hinge", 2 * np.eye(3) - 1), ("sigmoid_cross_entropy", np.full((6, 3), 0.3))):
+        step = jaxmlp.make_train_step(Model(loss=loss), optimizers.sgd(0.1))
+        step(jaxmlp.init_state(PARAMS, optimizers.sgd(0.1), jax.random.key(0)), X, np.resize(y, (6, 3)).astype(DTYPE))
+
+
 def test_train_wants_static_counts():
     optimizer = optimizers.sgd(0.1)
     state = jaxmlp.init_state(PARAMS, optimizer, jax.random.key(0))
