@@ -20,7 +20,7 @@ import numpy as np
 from jaxmlp.types import Array
 
 Number: TypeAlias = float | Array
-Schedule: TypeAlias = Callable[[Array], Number]
+Schedule: TypeAlias = Callable[[int | Array], Number]
 Mask: TypeAlias = Any
 """A tree of bools, or a function `params -> tree of bools`, or None: which leaves a weight decay applies to."""
 
@@ -47,22 +47,37 @@ def same_for_same(make: Maker) -> Maker:
         make: a function that makes functions.
 
     Returns:
-        It, with a memory; arguments that do not hash, as arrays do not, make a new object each time.
+        It, with a memory; arguments that do not hash, as arrays do not, or that are closures of the caller's, make a
+        new object each time.
     """
     signature = inspect.signature(make)
-    remembered = functools.lru_cache(maxsize=256, typed=True)(make)
+
+    @functools.lru_cache(maxsize=256, typed=True)
+    def remembered(*args: Any, **kwargs: Any) -> Any:
+        made = make(*args, **kwargs)
+        for f in made if isinstance(made, tuple) else (made,):
+            f.remembered = True
+        return made
 
     @functools.wraps(make)
     def maker(*args: Any, **kwargs: Any) -> Any:
         try:
             given = signature.bind(*args, **kwargs)
             given.apply_defaults()
-            hash((given.args, *given.kwargs.values()))
+            values = (*given.args, *given.kwargs.values())
+            hash(values)
         except TypeError:
             return make(*args, **kwargs)
-        return remembered(*given.args, **given.kwargs)
+        return remembered(*given.args, **given.kwargs) if _holds_no_tracer(values) else make(*args, **kwargs)
 
     return maker  # type: ignore[return-value]
+
+
+def _holds_no_tracer(argument: Any) -> bool:
+    """Whether the memory may keep it: a closure may hold a tracer, unless it was made of remembered arguments."""
+    if isinstance(argument, tuple):
+        return all(map(_holds_no_tracer, argument))
+    return getattr(argument, "remembered", False) or not getattr(argument, "__closure__", None)
 
 
 def apply_updates(params: Any, updates: Any) -> Any:
@@ -312,7 +327,8 @@ def rmsprop(
     """Make RMSprop.
 
     v <- decay v + (1 - decay) g**2,  u = learning_rate g / sqrt(v + eps),  update = -u
-    Centered (Graves 2013, arXiv 1308.0850, eq. 38-41): v - mean**2 stands for v, mean <- decay mean + (1 - decay) g.
+    Centered (Graves 2013, arXiv 1308.0850, eq. 38-41): v - mean**2, at least 0, stands for v, where
+    mean <- decay mean + (1 - decay) g.
     Momentum: velocity <- u + momentum velocity, and update = -velocity, or with Nesterov -(u + momentum velocity).
     Hinton 2012, Neural Networks for Machine Learning, lecture 6e.
 

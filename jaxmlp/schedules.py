@@ -1,18 +1,16 @@
 """Schedules of a learning rate: `count -> learning rate`, count the updates made so far, from 0.
 
-Names, arguments, defaults and numbers are those of optax's schedule of that name (its `constant_schedule`,
-`cosine_onecycle_schedule` and so on). The values may be traced scalars; whatever counts steps is a Python number.
+Arguments, defaults and numbers are those of optax's schedules: its `constant_schedule`, `exponential_decay`,
+`cosine_decay_schedule`, `warmup_cosine_decay_schedule`, `piecewise_constant_schedule` and `cosine_onecycle_schedule`;
+`inverse_scaling` is scikit-learn's. The values may be traced scalars; whatever counts steps is a Python number.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 
-from jaxmlp.optimizers import Number, same_for_same
+from jaxmlp.optimizers import Number, Schedule, same_for_same
 from jaxmlp.types import Array
-
-Schedule: TypeAlias = Callable[[int | Array], Array]
 
 
 @same_for_same
@@ -42,7 +40,7 @@ def exponential_decay(
     Args:
         init_value: where it starts.
         transition_steps: how many steps multiply it by `decay_rate` once.
-        decay_rate: a positive number.
+        decay_rate: a positive number; 0 leaves `init_value` as it is.
         transition_begin: how many steps it waits.
         staircase: whether the exponent is rounded down.
         end_value: what it does not pass, downwards where decay_rate < 1, else upwards.
@@ -54,9 +52,11 @@ def exponential_decay(
         ValueError: If `transition_steps` is not positive.
     """
     _check_positive("transition_steps", transition_steps)
+    if isinstance(decay_rate, int | float) and decay_rate == 0:  # as optax has it
+        return constant(init_value)
 
     def schedule(count: int | Array) -> Array:
-        power = jnp.maximum(_real(count) - transition_begin, 0) / transition_steps
+        power = jnp.maximum(_real(count) - max(transition_begin, 0), 0) / transition_steps
         value = _real(init_value) * _real(decay_rate) ** (jnp.floor(power) if staircase else power)
         if end_value is None:
             return value
@@ -147,7 +147,6 @@ def warmup_cosine_decay(
     return schedule
 
 
-@same_for_same
 def piecewise_constant(init_value: Number, boundaries_and_scales: Mapping[int, Number] | None = None) -> Schedule:
     """Make init_value times the scales of the boundaries reached.
 
@@ -157,13 +156,23 @@ def piecewise_constant(init_value: Number, boundaries_and_scales: Mapping[int, N
 
     Returns:
         A schedule.
-    """
-    boundaries = dict(boundaries_and_scales or {})
 
+    Raises:
+        ValueError: If a scale is negative.
+    """
+    boundaries = tuple(sorted((boundaries_and_scales or {}).items(), key=lambda pair: pair[0]))
+    for _, scale in boundaries:
+        if isinstance(scale, int | float) and scale < 0:
+            raise ValueError(f"the scales of boundaries_and_scales must not be negative; got {scale!r}.")
+    return _piecewise_constant(init_value, boundaries)
+
+
+@same_for_same
+def _piecewise_constant(init_value: Number, boundaries: tuple[tuple[int, Number], ...]) -> Schedule:
     def schedule(count: int | Array) -> Array:
         value = _real(init_value)
-        for boundary, scale in boundaries.items():
-            value = value * jnp.where(_real(count) < boundary, 1, _real(scale))
+        for boundary, scale in boundaries:
+            value = value * jnp.where(jnp.asarray(count) < boundary, 1, _real(scale))
         return value
 
     return schedule

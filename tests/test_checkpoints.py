@@ -57,7 +57,7 @@ def test_every_dtype_comes_back(dtype, tmp_path):
 def test_float64_needs_x64(tmp_path):
     with jax.enable_x64(True):
         jaxmlp.save(tmp_path / "net", random_params((4, 8, 3), dtype=jnp.float64), MODEL)
-    with jax.enable_x64(False), pytest.raises(ValueError, match=r"net'.* float64\. Write jax.config.update"):
+    with jax.enable_x64(False), pytest.raises(ValueError, match=r"net' holds float64\. Write jax.config.update"):
         jaxmlp.load(tmp_path / "net")
 
 
@@ -187,9 +187,10 @@ def test_other_kinds_and_versions_are_refused(tmp_path, monkeypatch):
             jaxmlp.init_state(jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS), ADAM, KEYS[0]),
             "must hold bfloat16 of shape",
         ),
-        (LIKE._replace(key=KEYS[2]), r"must hold uint32 of shape \(4,\) at leaf key; got uint32 of shape \(2,\)"),
+        (LIKE._replace(key=KEYS[2]), r"must hold PRNG keys of the kinds .*rbg.*; got .*threefry2x32"),
+        (LIKE._replace(key=KEYS[1]), r"must hold PRNG keys of the kinds {}; got .*threefry2x32"),
     ],
-    ids=["sizes", "depth", "optimizer", "dtype", "key"],
+    ids=["sizes", "depth", "optimizer", "dtype", "key", "raw key"],
 )
 def test_other_shapes_are_refused(like, message, file):
     with pytest.raises(ValueError, match=message):
@@ -209,7 +210,27 @@ def test_what_a_file_cannot_hold_is_refused(tmp_path):
         jaxmlp.save(tmp_path / "net", [], MODEL)
     with pytest.raises(TypeError, match=r"a checkpoint holds arrays; got 'x' at \['a'\]"):
         jaxmlp.save_state(tmp_path / "state", {"a": "x"})
+    with pytest.raises(ValueError, match=r"two leaves of the tree would both be named 'a\.b'"):
+        jaxmlp.save_state(tmp_path / "state", {"a": {"b": np.zeros(1)}, "a.b": np.ones(1)})
+    eighths = jax.tree.map(lambda p: p.astype(jnp.float8_e4m3fn), PARAMS)
+    with pytest.raises(ValueError, match=r"a checkpoint holds no arrays of float8_e4m3fn; got one at 0\.W"):
+        jaxmlp.save(tmp_path / "net", eighths, MODEL)
     assert os.listdir(tmp_path) == []
+
+
+def test_folders_and_leaves_that_are_no_arrays_are_named(file):
+    with pytest.raises(ValueError, match="is a folder, and no checkpoint"):
+        jaxmlp.load(file.parent)
+    with pytest.raises(ValueError, match=r"like must be a tree of arrays; got 3 at \.step"):
+        jaxmlp.restore_state(file, LIKE._replace(step=3))
+
+
+def test_a_link_stays_a_link(file):
+    link = file.parent / "link"
+    link.symlink_to(file)
+    jaxmlp.save_state(link, LIKE._replace(step=jnp.int32(5)))
+    assert link.is_symlink()
+    assert int(jaxmlp.restore_state(file, LIKE).step) == 5
 
 
 @pytest.mark.parametrize("moment", ["open", "os.fsync", "os.replace"])

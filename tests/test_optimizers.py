@@ -1,5 +1,7 @@
 """Optimizers: ten-line NumPy references, other libraries' numbers, and good manners in any tree."""
 
+import inspect
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -303,7 +305,7 @@ def test_tree_and_dtype_are_kept_and_nothing_is_traced_twice(optimizer, dtype):
 @pytest.mark.parametrize("optimizer", EVERY.values(), ids=EVERY)
 def test_a_tree_without_leaves(optimizer):
     updates, _ = optimizer.update({}, optimizer.init({}), {})
-    assert updates == {} or "clip" in str(optimizer)
+    assert updates == {}
 
 
 def test_moments_may_be_kept_in_another_dtype():
@@ -403,6 +405,31 @@ def test_vmap_over_numbers_equals_the_loop(name):
         assert_close(many[i], moved(float(lrs[i]), float(others[i])), rtol=1e-5, atol=1e-5)
 
 
+def test_the_memory_keeps_no_tracer():
+    """A schedule made of a traced rate hashes like any function, but must not outlive the trace."""
+
+    @jax.jit
+    def moved(lr):
+        return run(
+            chain(sgd(schedules.inverse_scaling(lr)), sgd(lambda count: lr)), jnp.ones(3, DTYPE), [jnp.ones(3, DTYPE)]
+        )
+
+    with jax.checking_leaks():
+        moved(jnp.asarray(0.1, DTYPE))
+
+
+@pytest.mark.parametrize(
+    "name", ["adam", "adamw", "nadam", "rmsprop", "adagrad", "adadelta", "lion", "add_decayed_weights"]
+)
+def test_signatures_are_optaxs(name):
+    optax = pytest.importorskip("optax", reason="optax is not installed; jaxmlp does not need it")
+
+    def shape(make):
+        return [(p.name, p.kind, p.default) for p in inspect.signature(make).parameters.values()]
+
+    assert shape(getattr(optimizers, name)) == shape(getattr(optax, name))
+
+
 def test_momentum_zero_is_plain_and_keeps_no_velocity():
     assert sgd(0.1).init(TREE).velocity == ()
     assert sgd(0.1, None).init(TREE).velocity == ()
@@ -449,6 +476,7 @@ def test_the_same_arguments_make_the_same_optimizer():
     assert chain(clip_by_global_norm(1.0), sgd(0.1)) is chain(clip_by_global_norm(1.0), sgd(0.1))
     rate = jnp.array(0.1)
     assert adam(rate) is not adam(rate)  # an array does not hash
+    assert adam(lambda count: rate) is not adam(lambda count: rate)
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'learning_rate'"):
         adam()
 

@@ -101,6 +101,12 @@ def test_values_equal_optax(name):
     np.testing.assert_allclose(values(EVERY[name]), want, rtol=1e-5, atol=1e-7)  # optax: float32 under x64 too
 
 
+def test_edges_that_optax_settled():
+    np.testing.assert_allclose(exponential_decay(0.1, 7, 0.0)(9), 0.1)
+    np.testing.assert_allclose(exponential_decay(0.1, 10, 0.5, -5)(0), 0.1)
+    np.testing.assert_allclose(piecewise_constant(1.0, {2**24 + 1: 0.1})(jnp.int32(2**24)), 1.0)  # not a float32
+
+
 def test_values_may_be_traced_and_nothing_is_traced_twice():
     @jax.jit
     @chex.assert_max_traces(n=1)
@@ -120,6 +126,10 @@ def test_values_may_be_traced_and_nothing_is_traced_twice():
         (lambda: cosine_decay(0.1, -1), "decay_steps must be positive; got -1."),
         (lambda: warmup_cosine_decay(0.0, 0.1, 10, 10), "must exceed warmup_steps, 10; got 10."),
         (lambda: one_cycle(0, 0.1), "transition_steps must be positive; got 0."),
+        (
+            lambda: piecewise_constant(0.1, {3: -1.0}),
+            "the scales of boundaries_and_scales must not be negative; got -1.0.",
+        ),
         (lambda: one_cycle(10, 0.1, 1.0), "pct_start is a share of the steps, at least 0 and less than 1; got 1.0."),
     ],
 )
@@ -133,4 +143,4 @@ def test_the_same_arguments_make_the_same_schedule():
         make = getattr(schedules, name)
         assert make(0.1) is make(0.1)
     assert cosine_decay(0.1, 10) is cosine_decay(0.1, decay_steps=10)
-    assert piecewise_constant(1.0, {5: 0.5}) is not piecewise_constant(1.0, {5: 0.5})  # a dict does not hash
+    assert piecewise_constant(1.0, {5: 0.5, 9: 0.1}) is piecewise_constant(1.0, {9: 0.1, 5: 0.5})

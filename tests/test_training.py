@@ -69,6 +69,8 @@ def test_a_step_weighs_examples():
     got, loss = step(fresh(), X, Y, weights)
     want, want_loss = step(fresh(), X[1::2], Y[1::2])
     assert_close((got.params, loss), (want.params, want_loss))
+    listed, _ = step(fresh(), X, Y, weights.tolist())
+    assert_close(listed.params, got.params)
 
 
 def test_by_hand_and_by_autodiff_train_alike():

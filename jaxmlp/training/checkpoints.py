@@ -79,7 +79,7 @@ def save_state(path: PathLike, state: Any) -> None:
     Raises:
         TypeError: If a leaf is not an array.
     """
-    write_arrays(path, "state", tree_to_arrays(state), {})
+    write_arrays(path, "state", tree_to_arrays(state), {"keys": key_kinds(state)})
 
 
 def restore_state(path: PathLike, like: Any) -> Any:
@@ -96,7 +96,9 @@ def restore_state(path: PathLike, like: Any) -> Any:
         ValueError: If the file is damaged, cut short, not one of these, or of another structure, shape or dtype.
         FileNotFoundError: If there is none.
     """
-    return arrays_to_tree(path, read_arrays(path, "state")[0], like)
+    arrays, metadata = read_arrays(path, "state")
+    check_key_kinds(path, metadata, like)
+    return arrays_to_tree(path, arrays, like)
 
 
 def write_arrays(path: PathLike, kind: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
@@ -108,7 +110,12 @@ def write_arrays(path: PathLike, kind: str, arrays: Mapping[str, np.ndarray], me
         arrays: by name.
         metadata: to say about them.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # a link keeps pointing to the file
+    for name, a in arrays.items():
+        if a.dtype.name.startswith(("float8_", "float6_", "float4_")):
+            raise ValueError(
+                f"a checkpoint holds no arrays of {a.dtype.name}; got one at {name}. Write astype('float32')."
+            )
     # safetensors takes an array's memory for C-contiguous without looking; `order="C"` keeps 0-d arrays 0-d.
     arrays = {name: np.array(a, order="C") for name, a in arrays.items()}
     metadata = {"format": FORMAT, "version": VERSION, "kind": kind, **metadata}
@@ -142,11 +149,14 @@ def read_arrays(path: PathLike, kind: str) -> tuple[dict[str, np.ndarray], dict[
         ValueError: If the file is damaged, cut short, foreign, or holds something else.
     """
     name = os.fspath(path)
+    if os.path.isdir(name):
+        raise ValueError(f"{name!r} is a folder, and no checkpoint.")
     try:
         with safetensors.safe_open(name, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
-    except safetensors.SafetensorError as error:
+            ours = metadata.get("format") == FORMAT and metadata.get("version") == VERSION
+            arrays = {key: file.get_tensor(key) for key in file.keys()} if ours else {}  # noqa: SIM118  # it is no dict
+    except (safetensors.SafetensorError, AttributeError, TypeError) as error:
         raise ValueError(f"{name!r} is damaged, cut short, or no checkpoint at all: {error}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{name!r} must be a checkpoint of jaxmlp; got a safetensors file from elsewhere.")
@@ -177,8 +187,40 @@ def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not hasattr(leaf, "dtype"):
             raise TypeError(f"a checkpoint holds arrays; got {leaf!r} at {jax.tree_util.keystr(path) or 'the top'}.")
+        if _leaf_name(path) in arrays:
+            raise ValueError(f"two leaves of the tree would both be named {_leaf_name(path)!r}. Rename one.")
         arrays[_leaf_name(path)] = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
     return arrays
+
+
+def key_kinds(tree: Any) -> str:
+    """Return which leaves are typed PRNG keys, and of which kind, as JSON.
+
+    Args:
+        tree: of arrays.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return json.dumps({_leaf_name(path): str(jax.random.key_impl(leaf)) for path, leaf in leaves if _is_key(leaf)})
+
+
+def check_key_kinds(path: PathLike, metadata: Mapping[str, str], like: Any) -> None:
+    """Check that the keys of a file are of the kind of those they are to stand for.
+
+    Args:
+        path: of the file, for the message.
+        metadata: of the file.
+        like: the tree that is to be filled.
+
+    Raises:
+        ValueError: If they are not, or a leaf is not an array.
+    """
+    for at, leaf in jax.tree_util.tree_leaves_with_path(like):
+        if not hasattr(leaf, "dtype"):
+            raise ValueError(f"like must be a tree of arrays; got {leaf!r} at {jax.tree_util.keystr(at)}.")
+    if metadata.get("keys") != key_kinds(like):
+        raise ValueError(
+            f"{os.fspath(path)!r} must hold PRNG keys of the kinds {key_kinds(like)}; got {metadata.get('keys')}."
+        )
 
 
 def arrays_to_tree(path: PathLike, arrays: Mapping[str, np.ndarray], like: Any) -> Any:
@@ -221,12 +263,14 @@ def _leaf_from(path: str, name: str, array: np.ndarray, like: Any) -> Any:
         )
     if _is_key(like):
         return jax.random.wrap_key_data(jax.device_put(array), impl=jax.random.key_impl(like))
-    return jax.device_put(array)
+    return _to_jax(path, array)
 
 
 def _to_jax(path: PathLike, array: np.ndarray) -> jax.Array:
-    if array.dtype == np.float64 and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-        raise ValueError("its parameters are float64. Write jax.config.update('jax_enable_x64', True) first.")
+    if array.dtype.itemsize == 8 and array.dtype.kind in "fiu" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"{os.fspath(path)!r} holds {array.dtype}. Write jax.config.update('jax_enable_x64', True) first."
+        )
     return jax.device_put(array)
 
 

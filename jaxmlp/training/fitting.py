@@ -22,7 +22,7 @@ from jaxmlp import backprop, checks
 from jaxmlp.model import Model, check_batch, count_params, forward, right_decisions
 from jaxmlp.optimizers import Optimizer
 from jaxmlp.training import checkpoints
-from jaxmlp.training.loop import check_training, make_epoch
+from jaxmlp.training.loop import check_training, make_epoch, widened
 from jaxmlp.training.steps import TrainState, ValueAndGrad, copied, new_state
 from jaxmlp.training.weighting import ClassWeights, example_weights
 from jaxmlp.types import Array, ArrayLike, Params
@@ -106,14 +106,15 @@ def fit(
         weights: `(n,)` sample weights, none negative.
         class_weights: one number for each class, in order or by label, which multiplies the weights of its examples;
             "balanced" means n / (classes * examples of that class).
-        validation: `(x, y)` to evaluate after each epoch. `params` of the result are then the best, by its loss.
+        validation: `(x, y)` to evaluate after each epoch, unweighted. `params` of the result are then the best, by its
+            loss; the last ones are in its `state`.
         patience: stop after so many epochs in a row without a lower validation loss; None never stops.
-        callback: called with the epoch, counted from 0, and its numbers, named as in `FitResult.history`; True stops
-            the run. With one, the compiled program does a single epoch at a time.
+        callback: called with the epoch, counted from 0, and its numbers, named as in `FitResult.history`; if what it
+            returns is true, the run stops. With one, the compiled program does a single epoch at a time.
         progress: whether to show a progress bar; None shows it where there is a terminal.
         checkpoint: a file to save the run to as it goes, and to go on from where it exists: a run taken up again has
             the same bits as one that was not stopped. Less than a twentieth of the time goes into saving; the end, and
-            Ctrl-C, are always saved.
+            Ctrl-C, are always saved. The model and all shapes must be those of the file; its key goes on, not `key`.
         value_and_grad: what makes the gradient, as in `make_train_step`.
 
     Returns:
@@ -121,7 +122,7 @@ def fit(
 
     Raises:
         ValueError: If a shape, dtype or value does not fit, there is no example, `patience` comes without
-            `validation`, or the checkpoint is damaged or of another run.
+            `validation`, or the checkpoint is damaged, of another model, or of other shapes.
         FloatingPointError: If the loss or the parameters are no longer finite: it names the epoch, and has the last
             finite state in `.state`, and the `history` until then in `.history`. The checkpoint is left as it was.
 
@@ -149,7 +150,7 @@ def fit(
         checks.check_count("patience", patience, 1)
         if validation is None:
             raise ValueError("patience needs held-out data; got validation=None. Write validation=(x, y).")
-    patience = np.iinfo(np.int32).max if patience is None else int(patience)
+    patience = min(np.iinfo(np.int32).max, int(patience or np.iinfo(np.int32).max))
     curves = _curves(model, validation)
     some_epochs = functools.partial(
         _some_epochs,
@@ -163,6 +164,8 @@ def fit(
 
     run, rows = _beginning(params, optimizer, key, validation), np.zeros((0, len(curves)))
     file = None if checkpoint is None else _Checkpoint(checkpoint, model, curves)
+    if file is not None and not os.path.isdir(os.path.dirname(os.path.abspath(file.path))):
+        raise ValueError(f"the folder of checkpoint must exist; got {os.fspath(file.path)!r}.")
     if file is not None and os.path.exists(file.path):
         run, rows = file.read(run)
     best_epoch, stop = int(run.best_epoch), False
@@ -273,7 +276,7 @@ def _evaluate(params: Params, data: tuple[Array, Array], model: Model) -> tuple[
         right = jnp.array(jnp.nan) if loss.targets == "values" else right_decisions(loss, outputs, yn)
         return loss.value(outputs, yn), right.astype(dtype)
 
-    losses, right = jax.lax.map(example, data, batch_size=BLOCK)
+    losses, right = map(widened, jax.lax.map(example, data, batch_size=BLOCK))
     return (jnp.mean if loss.reduction == "mean" else jnp.sum)(losses), jnp.mean(right)
 
 
@@ -318,6 +321,8 @@ def _checked_validation(params: Params, validation: Any, model: Model) -> tuple[
     try:
         x, y, _ = check_batch(params, validation[0], validation[1], model)
         check_training(x, y, model, epochs=0, batch_size=1)
+        if not all(np.all(np.isfinite(np.asarray(a, np.float64))) for a in (x, y)):
+            raise ValueError("x and y must be finite; got nan or inf, with which no epoch could be the best.")
     except ValueError as error:
         raise ValueError(f"in validation: {error}") from error
     return x, y
@@ -338,13 +343,15 @@ class _Checkpoint:
                 raise ValueError(
                     f"{os.fspath(self.path)!r} belongs to another run: its {name} is {metadata.get(name)}, not {value}."
                 )
+        checkpoints.check_key_kinds(self.path, metadata, like)
         rows = arrays.pop("history")
         return checkpoints.arrays_to_tree(self.path, arrays, like), rows
 
     def write(self, run: _Run, rows: np.ndarray) -> None:
         began = time.perf_counter()
         arrays = {**checkpoints.tree_to_arrays(run), "history": rows}
-        checkpoints.write_arrays(self.path, "fit", arrays, self.metadata)
+        metadata = {**self.metadata, "keys": checkpoints.key_kinds(run)}
+        checkpoints.write_arrays(self.path, "fit", arrays, metadata)
         self.last = time.perf_counter()
         self.seconds = self.last - began
 
@@ -367,7 +374,7 @@ class _NoBar(contextlib.AbstractContextManager):
 
 
 def _bar(epochs: int, done: int, progress: bool | None) -> Any:
-    if not (sys.stderr.isatty() if progress is None else progress):
+    if not (sys.stderr is not None and sys.stderr.isatty() if progress is None else progress):
         return _NoBar()
     from tqdm import tqdm  # only where it is seen: importing it takes time
 

@@ -11,7 +11,7 @@ from jaxmlp import backprop, checks
 from jaxmlp.model import Model, check_batch
 from jaxmlp.training.fitting import FitResult
 from jaxmlp.training.loop import check_training
-from jaxmlp.training.steps import ValueAndGrad
+from jaxmlp.training.steps import ValueAndGrad, copied
 from jaxmlp.training.weighting import example_weights
 from jaxmlp.types import Array, ArrayLike, Params
 
@@ -29,7 +29,8 @@ def fit_lbfgs(
     """Minimise the loss of all the data at once by L-BFGS: for small data, where it often ends in a few hundred steps.
 
     SciPy's `minimize(method="L-BFGS-B")` (Byrd et al. 1995), in float64, with the loss and gradient computed here in
-    the dtype of `params`. It ends where neither the loss nor the gradient changes beyond that dtype's rounding.
+    the dtype of `params`. It ends where an iteration lowers the loss by less than that dtype's relative rounding, eps,
+    or no entry of the gradient exceeds eps.
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]` to start from.
@@ -73,6 +74,8 @@ def fit_lbfgs(
     if not np.isfinite(loss) or not np.all(np.isfinite(gradient)):
         raise FloatingPointError(f"the loss of the parameters given is {loss}, or its gradient is not finite.")
     eps = float(jnp.finfo(leaves[0].dtype).eps)
+    if max_iterations == 0:  # SciPy would make one
+        return FitResult(copied(params), None, history, -1)
     result = minimize(
         loss_and_gradient,
         start,

@@ -45,7 +45,7 @@ def train(
     Returns:
         The state after `epochs` times ceil(n / batch_size) updates, and losses `(epochs,)`: each the epoch's mean of
         the loss before each update, over the examples for a mean loss (a smaller batch counts for less), over the
-        updates for a sum.
+        updates for a sum; in at least float32.
 
     Raises:
         ValueError: If a shape or dtype does not fit, a concrete target is not one that the loss can take, there is no
@@ -135,12 +135,23 @@ def make_epoch(
             )
             w = jnp.reshape(w, (updates, batch_size))
         state, losses = jax.lax.scan(update, state._replace(key=key), (order.reshape(updates, batch_size), w))
+        losses = widened(losses)
         if w is None or model.loss_function.reduction == "sum":
             return state, jnp.mean(losses)
+        w = widened(w)
         total = jnp.sum(w)
         return state, jnp.sum(losses * jnp.sum(w, axis=1)) / jnp.where(total == 0, 1, total)
 
     return epoch if updates > 1 else whole_batch
+
+
+def widened(a: Array) -> Array:
+    """Return the array in at least float32, for sums over many.
+
+    Args:
+        a: floating-point numbers.
+    """
+    return a if jnp.finfo(a.dtype).bits >= 32 else a.astype(jnp.float32)
 
 
 def _take(a: Array, rows: Array) -> Array:

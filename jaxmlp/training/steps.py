@@ -123,6 +123,7 @@ def make_train_step(
         state: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
     ) -> tuple[TrainState, Array]:
         x, y = (v if hasattr(v, "shape") else np.asarray(v) for v in (x, y))  # a list would be a tree to jit
+        weights = weights if weights is None or hasattr(weights, "shape") else np.asarray(weights)
         targets = model.loss_function.targets  # inside jit their values are no longer known
         if targets == "classes" and y.ndim == 1:
             checks.check_labels(y, state.params[-1][0].shape[1])

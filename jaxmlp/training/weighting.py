@@ -39,7 +39,13 @@ def example_weights(
     if class_weights is not None:
         by_class = _weights_by_class(np.asarray(y), params[-1][0].shape[1], model, class_weights)
         total = by_class if total is None else by_class * total
-    return None if total is None else jax.device_put(total.astype(params[0][0].dtype))
+    if total is None:
+        return None
+    with np.errstate(over="ignore"):
+        cast = total.astype(params[0][0].dtype)
+    if not np.all(np.isfinite(cast.astype(float))) or not cast.any():
+        raise ValueError(f"weights times class_weights must be finite {cast.dtype} numbers, not all 0.")
+    return jax.device_put(cast)
 
 
 def _weights_by_class(y: np.ndarray, d_out: int, model: Model, class_weights: ClassWeights) -> np.ndarray:
