@@ -9,7 +9,8 @@ with an interval of 95 % (bootstrap over rounds).
 
 Learned here: XLA makes nearly the same program of both. Multiplying the coefficients in once, at the outputs, and not
 into every layer's delta, is worth 1 to 5 %. In the gradient of softmax cross-entropy, the sum over the targets has to
-fuse with that over the exponentials: as a loop of its own it cost 3 % at (784, 128, 10).
+fuse with that over the exponentials: as a loop of its own it cost 3 % at (784, 128, 10). Where a layer has few outputs,
+(dz^T a)^T takes less time than a^T dz, worth 3 to 10 % of a classifier's gradient (`dense.py`).
 """
 
 import argparse

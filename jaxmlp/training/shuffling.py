@@ -28,8 +28,8 @@ def next_order(key: Array, n: int) -> tuple[Array, Array]:
         n: how many, at least 1; static.
 
     Returns:
-        The next key, and `(n,)` int32. On two CPU cores the order takes 0.05 ms for n = 1,797 and 0.5 ms for 60,000;
-        `jax.random.permutation`, a sort, takes 0.9 ms and 32 ms (jax 0.9.2, `examples/benchmarks/training.py`).
+        The next key, and `(n,)` int32. On two CPU cores the order takes 0.04 ms for n = 1,797 and 0.8 ms for 60,000;
+        `jax.random.permutation`, a sort, takes 0.8 ms and 32 ms (jax 0.9.2, `examples/benchmarks/training.py`).
     """
     a = math.isqrt(n - 1) + 1  # rows
     b = -(-n // a)  # columns, not more than rows
