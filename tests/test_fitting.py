@@ -105,8 +105,7 @@ def test_it_stops_early_and_restores_the_best():
     assert result.best_epoch == int(np.argmin(curve)) == len(curve) - 1 - 5
     np.testing.assert_allclose(jaxmlp.loss(result.params, XV, YV, MODEL), min(curve), rtol=1e-5)
     assert float(jaxmlp.loss(result.state.params, XV, YV, MODEL)) > min(curve)
-    with pytest.raises(AssertionError):
-        chex.assert_trees_all_close(result.params, result.state.params, rtol=1e-3)
+    assert not np.allclose(result.params[0][0], result.state.params[0][0], rtol=1e-3)
 
 
 def test_without_patience_the_best_is_still_returned():

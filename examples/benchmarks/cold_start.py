@@ -11,8 +11,8 @@ at last `import jaxmlp` over `import jax`. No job finds a program that was compi
 Learned here: nearly all of it is importing and compiling; training itself takes a tenth of a second. Each operation
 that runs outside `jit` is a program to compile: initialisation and accuracy, written plainly, cost more than the
 step. So `init_mlp` and `fit` compile as few programs as they can, and copy with `device_put`, which compiles none.
-Threefry's kernels are slow to compile: drawing an epoch's shuffle and its next key from one split took 0.3 s off. Half
-of what is left is LLVM's; one program for all (`jaxmlp, all in one`) is no faster than three.
+Threefry is slow to compile, so an epoch's shuffle and the next key come from one split. One program for the whole job
+(`jaxmlp, all in one`) is no faster than three.
 """
 
 import argparse

@@ -15,8 +15,8 @@ represented by the faster. Peers that are not installed are left out. What is ti
 
 Learned here: at the digits' size a step computes for less than 100 us, so that what a library does around each step
 decides: one program for the whole run does nothing there. `jax.random.permutation` sorts, which at this size would
-take as long as all the rest of an epoch; hence `next_order`. More threads make the peers slower on networks this small.
-A large step is its matrix products, and runs at nine tenths of their speed.
+take as long as all the rest of an epoch; hence `next_order`. The peers gain little from a second thread on
+networks this small. A large step runs at 84 to 85 % of a matrix product: a^T dz is slower than a W of the same size.
 """
 
 import os
