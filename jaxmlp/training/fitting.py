@@ -50,24 +50,30 @@ class FitResult(NamedTuple):
     best_epoch: int
 
 
+class _Best(NamedTuple):
+    """The best there has been, by the validation loss.
+
+    Attributes:
+        params: those of the least loss.
+        loss: `()`, that loss; inf before there is one.
+        waited: `()` int32, epochs done since.
+    """
+
+    params: Any
+    loss: Array
+    waited: Array
+
+
 class _Run(NamedTuple):
     """What a run carries from epoch to epoch, and into its checkpoint.
 
     Attributes:
-        state: after the last epoch whose numbers were finite.
-        epochs: `()` int32, epochs done.
-        best_params: those of the least validation loss.
-        best_loss: `()`, that loss.
-        best_epoch: `()` int32, the epoch that it was reached in, from 0; -1 before there is one.
-        finite: `()` bool, whether the last epoch's numbers were.
+        state: after the last epoch.
+        best: None without validation data.
     """
 
     state: TrainState
-    epochs: Array
-    best_params: Any
-    best_loss: Array
-    best_epoch: Array
-    finite: Array
+    best: _Best | None
 
 
 def fit(
@@ -168,19 +174,25 @@ def fit(
         raise ValueError(f"the folder of checkpoint must exist; got {os.fspath(file.path)!r}.")
     if file is not None and os.path.exists(file.path):
         run, rows = file.read(run)
-    best_epoch, stop = int(run.best_epoch), False
+    waited, stop = 0 if run.best is None else int(run.best.waited), False
     # The time of an epoch, a guess for the first call (50 GFLOP/s, 20 us an update); later calls go by the clock.
     pace = max(6 * len(x) * count_params(params) / 50e9, len(x) / batch_size * 20e-6)
+    most = MOST_EPOCHS if callback is None else 1
     with _bar(int(epochs), len(rows), progress) as bar:
         try:
-            while len(rows) < epochs and len(rows) - 1 - best_epoch < patience and not stop:
+            while len(rows) < epochs and waited < patience and not stop:
                 began = time.perf_counter()
-                most = 1 if callback is not None else max(1, min(int(SECONDS / pace), MOST_EPOCHS))
-                new, done, new_rows = some_epochs(run, np.int32(min(most, epochs - len(rows))))
-                best_epoch, finite, done, new_rows = jax.device_get((new.best_epoch, new.finite, done, new_rows))
-                if not finite:
-                    raise _not_finite(new.state, _history(curves, [*rows, *new_rows[: done - 1]]), new_rows[done - 1])
-                run, rows = new, np.concatenate([rows, new_rows[:done]])
+                limit = max(1, min(int(SECONDS / pace), most, epochs - len(rows)))
+                new, done, new_rows = some_epochs(run, np.int32(limit))
+                numbers = jax.device_get((new.state.params, new_rows, done, new.best and new.best.waited))
+                new_params, new_rows, done, new_waited = numbers
+                new_rows = new_rows[:done]
+                if not _all_finite((new_rows[:, 0], new_params)):
+                    if done == 1:
+                        raise _not_finite(run.state, _history(curves, rows), new_rows[0, 0])
+                    most = 1  # once more, epoch by epoch, to see which it was
+                    continue
+                run, rows, waited = new, np.concatenate([rows, new_rows]), int(new_waited or 0)
                 pace = (time.perf_counter() - began) / done
                 bar.update(int(done))
                 losses = {name: f"{v:.4g}" for name, v in zip(curves, rows[-1], strict=True) if name.endswith("loss")}
@@ -193,8 +205,8 @@ def fit(
             pass  # what there is, is whole: `run` and `rows` change together
     if file is not None:
         file.write(run, rows)
-    best = run.state.params if validation is None else run.best_params
-    return FitResult(copied(best), run.state, _history(curves, rows), int(run.best_epoch))
+    best = run.state.params if run.best is None else run.best.params
+    return FitResult(copied(best), run.state, _history(curves, rows), len(rows) - 1 - waited)
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "batch_size", "value_and_grad"))
@@ -209,7 +221,7 @@ def _some_epochs(
     batch_size: int,
     value_and_grad: ValueAndGrad,
 ) -> tuple[_Run, Array, Array]:
-    """Do `limit` epochs, or fewer where patience ends or a number is not finite.
+    """Do `limit` epochs, or fewer where patience ends.
 
     Args:
         run: until now.
@@ -222,8 +234,7 @@ def _some_epochs(
         value_and_grad: static.
 
     Returns:
-        The run, how many epochs were done, and the curves of these, `(MOST_EPOCHS, curves)`. An epoch whose numbers
-        are not finite is the last one: its row is there, and the state is that of before.
+        The run, how many epochs were done, and the curves of these, `(MOST_EPOCHS, curves)`.
     """
     x, y, weights, validation = data
     epoch = make_epoch(x, y, weights, model, optimizer, batch_size, value_and_grad)
@@ -232,31 +243,23 @@ def _some_epochs(
     def one(carry: tuple[_Run, Array, Array]) -> tuple[_Run, Array, Array]:
         run, done, rows = carry
         state, loss = epoch(run.state)
-        row = {"loss": loss}
-        best_params, best_loss, better = (), run.best_loss, jnp.array(True)
-        if validation is not None:
+        row, best = {"loss": loss}, run.best
+        if best is not None:
             row["validation_loss"], row["validation_accuracy"] = _evaluate(state.params, validation, model)
             if "accuracy" in curves:
                 _, row["accuracy"] = _evaluate(state.params, (x, y), model)
-            better = row["validation_loss"] < run.best_loss
-            best_params, best_loss = _choose(
-                better, (state.params, row["validation_loss"]), (run.best_params, run.best_loss)
-            )
-        finite = jnp.isfinite(loss)
-        for leaf in jax.tree.leaves(state.params):
-            finite &= jnp.all(jnp.isfinite(leaf))
-        best_epoch = jnp.where(better, run.epochs, run.best_epoch)
-        new = _Run(state, run.epochs + 1, best_params, best_loss, best_epoch, finite)
-        new = _choose(finite, new, run._replace(finite=finite))
+            better = row["validation_loss"] < best.loss
+            new = _Best(state.params, row["validation_loss"], jnp.zeros_like(best.waited))
+            best = _choose(better, new, best._replace(waited=best.waited + 1))
         rows = rows.at[done].set(jnp.stack([row[name].astype(rows.dtype) for name in curves]))
-        return new, done + 1, rows
+        return _Run(state, best), done + 1, rows
 
     def going(carry: tuple[_Run, Array, Array]) -> Array:
         run, done, _ = carry
-        return (done < limit) & (run.epochs - 1 - run.best_epoch < patience) & run.finite
+        return done < limit if run.best is None else (done < limit) & (run.best.waited < patience)
 
-    start = (run, jnp.zeros((), jnp.int32), jnp.zeros((MOST_EPOCHS, len(curves)), run.best_loss.dtype))
-    return jax.lax.while_loop(going, one, start)
+    rows = jnp.zeros((MOST_EPOCHS, len(curves)), widened(run.state.params[0][0]).dtype)
+    return jax.lax.while_loop(going, one, (run, jnp.zeros((), jnp.int32), rows))
 
 
 def _choose(condition: Array, new: Any, old: Any) -> Any:
@@ -296,14 +299,17 @@ def _history(curves: list[str], rows: Any) -> dict[str, list[float]]:
 
 def _beginning(params: Params, optimizer: Optimizer, key: Array, validation: Any) -> _Run:
     """The run before its first epoch; nothing here is compiled."""
-    wide = np.float64 if params[0][0].dtype == np.float64 else np.float32
-    best = () if validation is None else params
-    scalars = {"epochs": np.int32(0), "best_loss": wide(np.inf), "best_epoch": np.int32(-1), "finite": np.bool_(True)}
-    return copied(_Run(new_state(params, optimizer, key), best_params=best, **scalars))  # type: ignore[arg-type]
+    infinity = np.array(np.inf, np.float64 if params[0][0].dtype == np.float64 else np.float32)
+    best = None if validation is None else _Best(params, infinity, np.int32(0))  # type: ignore[arg-type]
+    return copied(_Run(new_state(params, optimizer, key), best))
 
 
-def _not_finite(state: TrainState, history: dict[str, list[float]], row: np.ndarray) -> FloatingPointError:
-    what = "the parameters are no longer finite" if np.isfinite(row[0]) else f"the loss is {row[0]}"
+def _all_finite(tree: Any) -> bool:
+    return all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tree))
+
+
+def _not_finite(state: TrainState, history: dict[str, list[float]], loss: np.floating) -> FloatingPointError:
+    what = "the parameters are no longer finite" if np.isfinite(loss) else f"the loss is {loss}"
     error = FloatingPointError(
         f"in epoch {len(history['loss'])} (counted from 0) {what}; the state of before is in .state of this error. "
         f"Take a lower learning rate, or chain(clip_by_global_norm(1.0), ...), or look for such numbers in the data."

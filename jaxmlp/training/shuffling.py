@@ -35,19 +35,32 @@ def next_order(key: Array, n: int) -> tuple[Array, Array]:
     b = -(-n // a)  # columns, not more than rows
     key, amounts = _amounts(key, [b, a] * ROUNDS + [n], a)
 
-    places = jnp.arange(a * b, dtype=jnp.int32)
-    r, c = places // b, places % b
-    for t in range(0, 2 * ROUNDS, 2):
-        c = (c + _take(amounts[t], r)) % b
-        r = (r + _take(amounts[t + 1], c)) % a
+    def half_round(pair: tuple[Array, Array], half: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+        r, c = pair
+        amounts, columns = half
+        return (_modulo(c + _take(amounts, r), columns), r), None  # the columns are the rows of the next half
+
+    place = jnp.arange(a * b, dtype=jnp.int32)
+    pair = jax.lax.div(place, jnp.int32(b)), jax.lax.rem(place, jnp.int32(b))
+    (r, c), _ = jax.lax.scan(half_round, pair, (amounts[:-1], jnp.array([b, a] * ROUNDS, jnp.int32)))
     places = r * b + c  # where each place of the grid is taken to
 
-    order = jax.lax.while_loop(
-        lambda order: jnp.any(order >= n),
-        lambda order: jnp.where(order < n, order, _take(places, order)),
-        places[:n],
-    )
-    return key, (order + amounts[-1, 0]) % n
+    order, beyond = places[:n], places[n:]
+    if a * b > n:
+        doublings = (a * b - n - 1).bit_length()  # no way back below n is longer than there are places beyond
+        beyond = jax.lax.fori_loop(
+            0,
+            doublings,
+            lambda _, beyond: jnp.where(beyond < n, beyond, _take(beyond, jnp.maximum(beyond - n, 0))),
+            beyond,
+        )
+        order = jnp.where(order < n, order, _take(beyond, jnp.maximum(order - n, 0)))
+    return key, _modulo(order + amounts[-1, 0], n)
+
+
+def _modulo(a: Array, m: Array | int) -> Array:
+    """a mod m, where a is known to be less than 2 m."""
+    return jnp.where(a < m, a, a - m)
 
 
 def _take(a: Array, i: Array) -> Array:
