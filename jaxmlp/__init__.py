@@ -12,7 +12,19 @@ from jaxmlp.backprop import Tape, backward, value_and_grad
 from jaxmlp.gradcheck import GradientReport, check_gradients
 from jaxmlp.model import Model, accuracy, count_params, forward, init_mlp, loss
 from jaxmlp.optimizers import apply_updates
-from jaxmlp.readings.first_order import gradients, weighted_gradient_sum
+from jaxmlp.readings.first_order import (
+    clipped_gradient_sum,
+    directional_derivatives,
+    gradients,
+    gram_matrix,
+    input_gradients,
+    noise_scale,
+    per_example_gradients,
+    per_example_norms,
+    second_moments,
+    variances,
+    weighted_gradient_sum,
+)
 from jaxmlp.training import (
     FitResult,
     TrainState,
@@ -40,27 +52,36 @@ __all__ = [
     "apply_updates",
     "backward",
     "check_gradients",
+    "clipped_gradient_sum",
     "count_params",
+    "directional_derivatives",
     "fit",
     "fit_lbfgs",
     "forward",
     "gradients",
+    "gram_matrix",
     "init_mlp",
     "init_state",
     "initializers",
+    "input_gradients",
     "load",
     "loss",
     "losses",
     "make_train_step",
+    "noise_scale",
     "optimizers",
+    "per_example_gradients",
+    "per_example_norms",
     "readings",
     "restore_state",
     "save",
     "save_state",
     "schedules",
+    "second_moments",
     "train",
     "training",
     "value_and_grad",
+    "variances",
     "weighted_gradient_sum",
 ]
 

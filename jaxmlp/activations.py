@@ -23,6 +23,8 @@ class Activation:
         derivative: f'(z), of the shape of z; None where f is not elementwise.
         second_derivative: f''(z), or None: then the readings that need it refuse.
         jacobian_product: where f is not elementwise: `(z, da) -> dz`, the rows of da times the Jacobians da/dz.
+        jacobian_product_tangent: `(z, da, Rz) -> ` how `jacobian_product(z, da)` changes as z does by Rz, or None: then
+            the readings that need it refuse. Those take the Jacobian to be symmetric, as softmax's is.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Activation:
     derivative: Callable[[Array], Array] | None
     second_derivative: Callable[[Array], Array] | None = None
     jacobian_product: Callable[[Array, Array], Array] | None = None
+    jacobian_product_tangent: Callable[[Array, Array, Array], Array] | None = None
 
     def __call__(self, z: Array) -> Array:
         """Return f(z)."""
@@ -52,6 +55,65 @@ class Activation:
         if self.derivative is None:
             raise ValueError(f"activation {self.name!r} has neither a derivative nor a jacobian_product.")
         return da * self.derivative(z)
+
+    def pushforward(self, z: Array, Rz: Array) -> Array:
+        """Carry a change from before the activation to behind it.
+
+        Ra = f'(z) * Rz, or J(z) Rz (eq. 10).
+
+        Args:
+            z: `(..., d)` pre-activations.
+            Rz: `(..., d)`, how they change.
+
+        Returns:
+            Ra `(..., d)`.
+        """
+        if self.jacobian_product is not None:
+            self._second()
+        return self.pullback(z, Rz)  # an elementwise derivative, or a symmetric Jacobian, is its own adjoint
+
+    def pullback_tangent(self, z: Array, da: Array, Rz: Array, Rda: Array) -> Array:
+        """Return how `pullback(z, da)` changes as z and da do.
+
+        Rdz = Rda * f'(z) + da * f''(z) * Rz (eq. 12).
+
+        Args:
+            z: `(..., d)` pre-activations.
+            da: `(..., d)` derivatives with respect to f(z).
+            Rz: `(..., d)`, how z changes.
+            Rda: `(..., d)`, how da changes.
+
+        Returns:
+            Rdz `(..., d)`.
+        """
+        if self.jacobian_product_tangent is not None:
+            return self.pullback(z, Rda) + self.jacobian_product_tangent(z, da, Rz)
+        return self.pullback(z, Rda) + da * self._second()(z) * Rz
+
+    def second_pushforward(self, z: Array, Rz: Array) -> Array:
+        """Return the second derivative of f(z + t Rz) in t at 0.
+
+        f''(z) * Rz**2, or where f is not elementwise the change of J(z) Rz.
+
+        Args:
+            z: `(..., d)` pre-activations.
+            Rz: `(..., d)`, the direction.
+
+        Returns:
+            `(..., d)`.
+        """
+        if self.jacobian_product_tangent is not None:
+            return self.jacobian_product_tangent(z, Rz, Rz)
+        return self._second()(z) * Rz * Rz
+
+    def _second(self) -> Callable[[Array], Array]:
+        missing = "second_derivative" if self.jacobian_product is None else "jacobian_product_tangent"
+        if getattr(self, missing) is None:
+            raise ValueError(
+                f"activation {self.name!r} must have a {missing} for this reading; got None. "
+                f"Write Activation(name, ..., {missing}=...)."
+            )
+        return getattr(self, missing)
 
 
 def _identity(z: Array) -> Array:
@@ -311,7 +373,19 @@ def _softmax_jacobian_product(z: Array, da: Array) -> Array:
     return p * (da - jnp.sum(da * p, axis=-1, keepdims=True))
 
 
-softmax = Activation("softmax", _softmax, None, jacobian_product=_softmax_jacobian_product)
+def _softmax_jacobian_product_tangent(z: Array, da: Array, Rz: Array) -> Array:
+    p = _softmax(z)
+    Rp = _softmax_jacobian_product(z, Rz)
+    return Rp * (da - jnp.sum(da * p, axis=-1, keepdims=True)) - p * jnp.sum(da * Rp, axis=-1, keepdims=True)
+
+
+softmax = Activation(
+    "softmax",
+    _softmax,
+    None,
+    jacobian_product=_softmax_jacobian_product,
+    jacobian_product_tangent=_softmax_jacobian_product_tangent,
+)
 """exp(z_j) / sum_k exp(z_k), along each row; an output only."""
 
 

@@ -63,7 +63,10 @@ def backward(
     Raises:
         ValueError: If a shape or dtype does not fit, or a concrete label is not a valid class.
     """
-    inputs, preactivations, outputs, losses, da, c = _forward(params, x, y, model, weights)
+    x, y, c = prepare_batch(params, x, y, model, weights)
+    inputs, preactivations, outputs = forward_pass(params, x, model)
+    losses = each(model.loss_function, outputs, y)
+    da = each_gradient(model.loss_function, outputs, y)
     return Tape(
         loss=jnp.sum(c * losses),
         losses=losses,
@@ -71,7 +74,7 @@ def backward(
         inputs=same_kind(params, inputs),
         preactivations=same_kind(params, preactivations),
         outputs=outputs,
-        deltas=same_kind(params, _errors(params, preactivations, da, model)),
+        deltas=same_kind(params, backward_pass(params, preactivations, da, model)),
     )
 
 
@@ -98,34 +101,48 @@ def value_and_grad(
     Raises:
         ValueError: If a shape or dtype does not fit, or a concrete label is not a valid class.
     """
-    inputs, preactivations, _, losses, da, c = _forward(params, x, y, model, weights)
-    dzs = _errors(params, preactivations, c[:, None] * da, model)
+    x, y, c = prepare_batch(params, x, y, model, weights)
+    inputs, preactivations, outputs = forward_pass(params, x, model)
+    losses = each(model.loss_function, outputs, y)
+    da = each_gradient(model.loss_function, outputs, y)
+    dzs = backward_pass(params, preactivations, c[:, None] * da, model)
     grads = [dense_vjp_params(a, dz) for a, dz in zip(inputs, dzs, strict=True)]
     return jnp.sum(c * losses), same_kind(params, grads)
 
 
-def _forward(
-    params: Params, x: ArrayLike, y: ArrayLike, model: Model, weights: ArrayLike | None
-) -> tuple[list[Array], list[Array], Array, Array, Array, Array]:
-    """Apply the layers in order, keeping what each reads and makes (eqs. 1 and 2), then the loss (eq. 3).
+def forward_pass(params: Params, x: Array, model: Model) -> tuple[list[Array], list[Array], Array]:
+    """Apply the layers in order, and keep what each reads and makes (eqs. 1 and 2).
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        x: `(n, d_0)` inputs, in the dtype of `params`.
+        model: for its activations.
 
     Returns:
-        The inputs a_{l-1} and pre-activations z_l of every layer, the outputs a_L, the losses loss_n `(n,)`, their
-        derivatives in the outputs `(n, d_L)`, and the coefficients c `(n,)`.
+        The inputs a_{l-1} `(n, d_{l-1})` and pre-activations z_l `(n, d_l)` of every layer, and the outputs a_L
+        `(n, d_L)`.
     """
-    x, y, c = prepare_batch(params, x, y, model, weights)
     a, inputs, preactivations = x, [], []
     for (W, b), f in zip(params, model.layer_activations(len(params)), strict=True):
         z = dense(a, W, b)
         inputs.append(a)
         preactivations.append(z)
         a = f(z)
-    loss = model.loss_function
-    return inputs, preactivations, a, each(loss, a, y), each_gradient(loss, a, y), c
+    return inputs, preactivations, a
 
 
-def _errors(params: Params, preactivations: Sequence[Array], da: Array, model: Model) -> list[Array]:
-    """Carry the derivative da in the outputs back to every pre-activation (eqs. 4 and 5)."""
+def backward_pass(params: Params, preactivations: Sequence[Array], da: Array, model: Model) -> list[Array]:
+    """Carry a derivative in the outputs back to every pre-activation (eqs. 4 and 5).
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        preactivations: z_l `(n, d_l)`.
+        da: `(n, d_L)`, a derivative with respect to a_L.
+        model: for its activations.
+
+    Returns:
+        The derivatives dz_l `(n, d_l)`, from the first layer's to the last's.
+    """
     activations = model.layer_activations(len(params))
     dz = activations[-1].pullback(preactivations[-1], da)
     dzs = [dz]

@@ -109,6 +109,25 @@ def check_params(params: Params) -> None:
             )
 
 
+def check_shapes(name: str, tree: Any, shapes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> None:
+    """Check that something has the layers and shapes of the parameters.
+
+    Args:
+        name: what the caller calls it, for the message.
+        tree: to check.
+        shapes: `[((d_0, d_1), (d_1,)), ...]`.
+
+    Raises:
+        ValueError: If it is no list or tuple of (W, b), or a shape differs.
+    """
+    try:
+        got = [tuple(jnp.shape(leaf) for leaf in layer) for layer in tree]
+    except TypeError:
+        got = _brief(tree)
+    if got != list(shapes):
+        raise ValueError(f"{name} must have the shapes of params, [(W, b), ...] = {list(shapes)}; got {got}.")
+
+
 def check_inputs(x: ArrayLike, d_in: int, *, batch: bool) -> None:
     """Check the inputs of a network.
 

@@ -1,12 +1,12 @@
-"""Losses of one example; directly under each stands its gradient in the outputs.
+"""Losses of one example; directly under each stands its gradient in the outputs, and under that its Hessian.
 
-`value` and `gradient` see one example: outputs o `(d_L,)` and targets y `(d_L,)`. Over several outputs a loss is
-summed, unless its name says mean. The reduction over the batch is in `coefficients`: loss = sum_n c_n loss_n (eq. 3).
+They all see one example: outputs o `(d_L,)` and targets y `(d_L,)`. Over several outputs a loss is summed, unless its
+name says mean. The reduction over the batch is in `coefficients`: loss = sum_n c_n loss_n (eq. 3).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,12 @@ class Loss:
         name: as in `Model(loss=name)`.
         value: `(o (d_L,), y (d_L,)) -> ()`.
         gradient: its derivative with respect to o, `(d_L,)`.
-        hessian_factor: S `(d_L, k)` with S S^T its Hessian in o, or None: then the readings that need it refuse.
+        hessian_factor: `(o, y) -> S (d_L, k)`, S S^T its Hessian in o, or None: then the readings that need it refuse.
         reduction: over the batch, `"mean"` or `"sum"`.
         targets: what y holds: `"values"`, `"classes"` (integer labels `(n,)`, or one-hot rows), `"binary"` (0 or 1) or
             `"signs"` (-1 or 1). It decides what `accuracy` counts.
         reads: what o holds: `"values"`, `"probabilities"` or `"logits"`.
+        hessian_product: `(o, y, v (d_L,)) -> S S^T v`, where it is cheaper than by S; None multiplies by S.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Loss:
     reduction: Literal["mean", "sum"] = "mean"
     targets: Literal["values", "classes", "binary", "signs"] = "values"
     reads: Literal["values", "probabilities", "logits"] = "values"
+    hessian_product: Callable[[Array, Array, Array], Array] | None = None
 
     def __post_init__(self) -> None:
         """Check the words, each of which would otherwise be taken for another in silence."""
@@ -118,6 +120,106 @@ def each_gradient(loss: Loss, outputs: Array, y: Array) -> Array:
     return gradients
 
 
+def each_hessian_product(loss: Loss, outputs: Array, y: Array, v: Array) -> Array:
+    """Return the Hessians of the one-example losses in the outputs, each times a vector.
+
+    Args:
+        loss: the loss.
+        outputs: a_L `(n, d_L)`.
+        y: `(n, d_L)` targets.
+        v: `(n, d_L)`.
+
+    Returns:
+        `(n, d_L)`.
+
+    Raises:
+        ValueError: If the loss has no `hessian_factor`.
+    """
+    if loss.hessian_product is not None:
+        return jax.vmap(loss.hessian_product)(outputs, y, v)
+    factor = _need_factor(loss)
+
+    def product(o: Array, y: Array, v: Array) -> Array:
+        S = factor(o, y)
+        return S @ (S.T @ v)
+
+    return jax.vmap(product)(outputs, y, v)
+
+
+def count_factor_columns(loss: Loss, outputs: Array, y: Array) -> int:
+    """Return k, the number of columns of S.
+
+    Args:
+        loss: the loss.
+        outputs: a_L `(n, d_L)`.
+        y: `(n, d_L)` targets.
+
+    Raises:
+        ValueError: If the loss has no `hessian_factor`.
+    """
+    one = jax.ShapeDtypeStruct(outputs.shape[1:], outputs.dtype)
+    return jax.eval_shape(_need_factor(loss), one, one).shape[1]
+
+
+def each_factor_column(loss: Loss, outputs: Array, y: Array, k: Array | int) -> Array:
+    """Return one column of every example's S; no S is kept.
+
+    Args:
+        loss: the loss.
+        outputs: a_L `(n, d_L)`.
+        y: `(n, d_L)` targets.
+        k: which column.
+
+    Returns:
+        `(n, d_L)`.
+    """
+    factor = _need_factor(loss)
+    return jax.vmap(lambda o, y: jax.lax.dynamic_index_in_dim(factor(o, y), k, axis=1, keepdims=False))(outputs, y)
+
+
+def each_factor_product(loss: Loss, outputs: Array, y: Array, e: Array) -> Array:
+    """Return S e for every example; no S is kept.
+
+    Args:
+        loss: the loss.
+        outputs: a_L `(n, d_L)`.
+        y: `(n, d_L)` targets.
+        e: `(n, k)`.
+
+    Returns:
+        `(n, d_L)`.
+    """
+    factor = _need_factor(loss)
+    return jax.vmap(lambda o, y, e: jnp.sum(factor(o, y) * e[None, :], axis=1))(outputs, y, e)
+
+
+def _need_factor(loss: Loss) -> Callable[[Array, Array], Array]:
+    if loss.hessian_factor is None:
+        raise ValueError(
+            f"loss {loss.name!r} must have a hessian_factor for this reading; got None. "
+            f"Write Loss(name, value, gradient, hessian_factor), where S = hessian_factor(o, y) has S S^T the Hessian."
+        )
+    return loss.hessian_factor
+
+
+def _separable(
+    name: str,
+    value: Callable[[Array, Array], Array],
+    gradient: Callable[[Array, Array], Array],
+    curvature: Callable[[Array, Array], Array],
+    **kinds: Any,
+) -> Loss:
+    """Make a loss that is a sum over outputs: its Hessian is the diagonal matrix of `curvature(o, y) (d_L,)`."""
+
+    def factor(o: Array, y: Array) -> Array:
+        return jnp.diag(jnp.sqrt(curvature(o, y)))
+
+    def product(o: Array, y: Array, v: Array) -> Array:
+        return curvature(o, y) * v
+
+    return Loss(name, value, gradient, factor, hessian_product=product, **kinds)
+
+
 def _mean_squared_error(o: Array, y: Array) -> Array:
     return jnp.mean((o - y) ** 2)
 
@@ -126,7 +228,13 @@ def _mean_squared_error_gradient(o: Array, y: Array) -> Array:
     return 2 * (o - y) / o.size
 
 
-mean_squared_error = Loss("mean_squared_error", _mean_squared_error, _mean_squared_error_gradient)
+def _mean_squared_error_curvature(o: Array, y: Array) -> Array:
+    return jnp.full_like(o, 2 / o.size)
+
+
+mean_squared_error = _separable(
+    "mean_squared_error", _mean_squared_error, _mean_squared_error_gradient, _mean_squared_error_curvature
+)
 """mean_j (o_j - y_j)**2"""
 
 
@@ -138,7 +246,13 @@ def _half_squared_error_gradient(o: Array, y: Array) -> Array:
     return o - y
 
 
-half_squared_error = Loss("half_squared_error", _half_squared_error, _half_squared_error_gradient)
+def _half_squared_error_curvature(o: Array, y: Array) -> Array:
+    return jnp.ones_like(o)
+
+
+half_squared_error = _separable(
+    "half_squared_error", _half_squared_error, _half_squared_error_gradient, _half_squared_error_curvature
+)
 """sum_j (o_j - y_j)**2 / 2"""
 
 
@@ -150,7 +264,17 @@ def _sum_squared_error_gradient(o: Array, y: Array) -> Array:
     return 2 * (o - y)
 
 
-sum_squared_error = Loss("sum_squared_error", _sum_squared_error, _sum_squared_error_gradient, reduction="sum")
+def _sum_squared_error_curvature(o: Array, y: Array) -> Array:
+    return jnp.full_like(o, 2)
+
+
+sum_squared_error = _separable(
+    "sum_squared_error",
+    _sum_squared_error,
+    _sum_squared_error_gradient,
+    _sum_squared_error_curvature,
+    reduction="sum",
+)
 """sum_j (o_j - y_j)**2, summed over the batch too"""
 
 
@@ -173,10 +297,15 @@ def _binary_cross_entropy_gradient(o: Array, y: Array) -> Array:
     return (1 - y) * _log_derivative(1 - o) - y * _log_derivative(o)
 
 
-binary_cross_entropy = Loss(
+def _binary_cross_entropy_curvature(o: Array, y: Array) -> Array:
+    return (1 - y) * _log_derivative(1 - o) ** 2 + y * _log_derivative(o) ** 2
+
+
+binary_cross_entropy = _separable(
     "binary_cross_entropy",
     _binary_cross_entropy,
     _binary_cross_entropy_gradient,
+    _binary_cross_entropy_curvature,
     targets="binary",
     reads="probabilities",
 )
@@ -194,10 +323,15 @@ def _categorical_cross_entropy_gradient(o: Array, y: Array) -> Array:
     return -y * _log_derivative(o)
 
 
-categorical_cross_entropy = Loss(
+def _categorical_cross_entropy_curvature(o: Array, y: Array) -> Array:
+    return y * _log_derivative(o) ** 2
+
+
+categorical_cross_entropy = _separable(
     "categorical_cross_entropy",
     _categorical_cross_entropy,
     _categorical_cross_entropy_gradient,
+    _categorical_cross_entropy_curvature,
     targets="classes",
     reads="probabilities",
 )
@@ -215,10 +349,15 @@ def _sigmoid_cross_entropy_gradient(o: Array, y: Array) -> Array:
     return jax.nn.sigmoid(o) - y
 
 
-sigmoid_cross_entropy = Loss(
+def _sigmoid_cross_entropy_curvature(o: Array, y: Array) -> Array:
+    return jax.nn.sigmoid(o) * jax.nn.sigmoid(-o)
+
+
+sigmoid_cross_entropy = _separable(
     "sigmoid_cross_entropy",
     _sigmoid_cross_entropy,
     _sigmoid_cross_entropy_gradient,
+    _sigmoid_cross_entropy_curvature,
     targets="binary",
     reads="logits",
 )
@@ -234,12 +373,26 @@ def _softmax_cross_entropy_gradient(o: Array, y: Array) -> Array:
     return e * (jnp.sum(y) / jnp.sum(e)) - y  # softmax(o) sum_j y_j - y; both sums go into one fused loop
 
 
+def _softmax_cross_entropy_factor(o: Array, y: Array) -> Array:
+    """S = (diag(p) - p p^T) diag(p)^(-1/2), times sqrt(sum_j y_j): S S^T = diag(p) - p p^T, as sum_j p_j = 1."""
+    p = jax.nn.softmax(o)
+    root = jnp.sqrt(p)
+    return jnp.sqrt(jnp.sum(y)) * (jnp.diag(root) - p[:, None] * root[None, :])
+
+
+def _softmax_cross_entropy_hessian_product(o: Array, y: Array, v: Array) -> Array:
+    p = jax.nn.softmax(o)
+    return jnp.sum(y) * p * (v - jnp.sum(p * v))
+
+
 softmax_cross_entropy = Loss(
     "softmax_cross_entropy",
     _softmax_cross_entropy,
     _softmax_cross_entropy_gradient,
+    _softmax_cross_entropy_factor,
     targets="classes",
     reads="logits",
+    hessian_product=_softmax_cross_entropy_hessian_product,
 )
 """-sum_j y_j log softmax(o)_j: categorical cross-entropy of softmax(o), stable.
 
@@ -254,7 +407,11 @@ def _hinge_gradient(o: Array, y: Array) -> Array:
     return jnp.where(y * o < 1, -y, 0)
 
 
-hinge = Loss("hinge", _hinge, _hinge_gradient, targets="signs")
+def _hinge_curvature(o: Array, y: Array) -> Array:
+    return jnp.zeros_like(o)
+
+
+hinge = _separable("hinge", _hinge, _hinge_gradient, _hinge_curvature, targets="signs")
 """sum_j max(0, 1 - y_j o_j), y = -1 or 1"""
 
 
@@ -267,7 +424,11 @@ def _huber_gradient(o: Array, y: Array) -> Array:
     return jnp.clip(o - y, -1, 1)
 
 
-huber = Loss("huber", _huber, _huber_gradient)
+def _huber_curvature(o: Array, y: Array) -> Array:
+    return (jnp.abs(o - y) <= 1).astype(o.dtype)
+
+
+huber = _separable("huber", _huber, _huber_gradient, _huber_curvature)
 """sum_j r_j**2 / 2 where abs(r_j) <= 1, else abs(r_j) - 1/2, of r = o - y"""
 
 
@@ -279,7 +440,11 @@ def _poisson_nll_gradient(o: Array, y: Array) -> Array:
     return jnp.exp(o) - y
 
 
-poisson_nll = Loss("poisson_nll", _poisson_nll, _poisson_nll_gradient)
+def _poisson_nll_curvature(o: Array, y: Array) -> Array:
+    return jnp.exp(o)
+
+
+poisson_nll = _separable("poisson_nll", _poisson_nll, _poisson_nll_gradient, _poisson_nll_curvature)
 """sum_j exp(o_j) - y_j o_j, o the log of the rate; without log y!, which no parameter changes"""
 
 

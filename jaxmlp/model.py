@@ -215,7 +215,7 @@ def forward(params: Params, x: ArrayLike, model: Model = Model()) -> Array:
         ValueError: If `params` do not chain, `x` does not fit them, or `model.activation` lists another number of
             activations than there are hidden layers.
     """
-    a = _check_inputs(params, x, model, batch=False).astype(jnp.result_type(params[0][0]))
+    a = check_inputs(params, x, model, batch=False).astype(jnp.result_type(params[0][0]))
     for (W, b), f in zip(params, model.layer_activations(len(params)), strict=True):
         a = f(dense(a, W, b))
     return a
@@ -348,7 +348,7 @@ def check_batch(
         ValueError: If a shape or dtype does not fit, or a concrete label is not a valid class.
         TypeError: If `model` is not a `Model`.
     """
-    x = _check_inputs(params, x, model, batch=True)
+    x = check_inputs(params, x, model, batch=True)
     y = y if hasattr(y, "shape") else np.asarray(y)  # no jax array yet: under jit that would hide concrete labels
     outputs = (x.shape[0], params[-1][0].shape[1])
     checks.check_targets(y, outputs, classes=model.loss_function.targets == "classes")
@@ -358,7 +358,22 @@ def check_batch(
     return x, checks.as_array(y), weights
 
 
-def _check_inputs(params: Params, x: ArrayLike, model: Model, *, batch: bool) -> Array:
+def check_inputs(params: Params, x: ArrayLike, model: Model, *, batch: bool) -> Array:
+    """Check inputs against the network, and return them as an array.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]`.
+        x: `(n, d_0)` inputs.
+        model: activations and loss.
+        batch: whether x must have exactly two axes, or at least one.
+
+    Returns:
+        x, as it came.
+
+    Raises:
+        ValueError: If `params` do not chain, or `x` does not fit them.
+        TypeError: If `model` is not a `Model`.
+    """
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model; got {model!r}. Write e.g. Model(activation='tanh').")
     checks.check_params(params)

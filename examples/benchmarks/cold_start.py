@@ -8,10 +8,10 @@ in an order that rotates from round to round, after a first round that does not 
 row gives the median over the rounds, its quartiles, and the same for its ratio to scikit-learn in the same round; and
 at last `import jaxmlp` over `import jax`. No job finds a program that was compiled before.
 
-Learned here: nearly all of it is importing and compiling; training itself takes 0.03 s. Each operation that runs outside
-`jit` is a program to compile: initialisation and accuracy, written plainly, cost more than the step. So `init_mlp` and
-`fit` compile as few programs as they can, and copy with `device_put`, which compiles none. One program for the whole
-job (`jaxmlp, all in one`) is no faster than three.
+Learned here: nearly all of it is importing and compiling; training itself takes 0.03 s. Each operation that runs
+outside `jit` is a program to compile: initialisation and accuracy, written plainly, cost more than the step. So
+`init_mlp` and `fit` compile as few programs as they can, and copy with `device_put`, which compiles none. One program
+for the whole job (`jaxmlp, all in one`) is no faster than three.
 
 Within a program, what counts is how many loops are left after fusion: each takes XLA 10 to 20 ms of one core, whatever
 its size (`TF_CPP_VMODULE=ir_compiler=1,fusion_compiler=1 TF_CPP_MIN_LOG_LEVEL=0` lists them). Scanning the rounds of

@@ -1,5 +1,5 @@
-"""Readings: what a tape knows, a matmul or two each."""
+"""Readings: what a tape knows, a matmul or two each; and curvature, one pass further."""
 
-from jaxmlp.readings import first_order
+from jaxmlp.readings import curvature, first_order, flow
 
-__all__ = ["first_order"]
+__all__ = ["curvature", "first_order", "flow"]
