@@ -210,14 +210,24 @@ def _separable(
     **kinds: Any,
 ) -> Loss:
     """Make a loss that is a sum over outputs: its Hessian is the diagonal matrix of `curvature(o, y) (d_L,)`."""
-
-    def factor(o: Array, y: Array) -> Array:
-        return jnp.diag(jnp.sqrt(curvature(o, y)))
-
-    def product(o: Array, y: Array, v: Array) -> Array:
-        return curvature(o, y) * v
-
+    factor, product = _DiagonalFactor(curvature), _DiagonalProduct(curvature)
     return Loss(name, value, gradient, factor, hessian_product=product, **kinds)
+
+
+@dataclass(frozen=True)
+class _DiagonalFactor:  # no closure, which could not be pickled
+    curvature: Callable[[Array, Array], Array]
+
+    def __call__(self, o: Array, y: Array) -> Array:
+        return jnp.diag(jnp.sqrt(self.curvature(o, y)))
+
+
+@dataclass(frozen=True)
+class _DiagonalProduct:
+    curvature: Callable[[Array, Array], Array]
+
+    def __call__(self, o: Array, y: Array, v: Array) -> Array:
+        return self.curvature(o, y) * v
 
 
 def _mean_squared_error(o: Array, y: Array) -> Array:
