@@ -1,0 +1,328 @@
+"""First-order readings: against per-example gradients by autodiff and NumPy, and in the structure they must have."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import DTYPE, HIDDEN, PAIRINGS, X64, Problem, assert_close, random_params
+from jax.flatten_util import ravel_pytree
+
+import jaxmlp
+from jaxmlp import Model, Tape
+from jaxmlp.readings import curvature, first_order
+
+SIZES = (3, 4, 4, 2)
+PROBLEMS = [  # every pairing of output and loss, every activation; one shape, so that eager operations compile once
+    Problem(SIZES, Model(HIDDEN[i % len(HIDDEN)], *pair), 5, bool(i % 2), (list, tuple)[i % 2])
+    for i, pair in enumerate(PAIRINGS)
+]
+OTHERS = [  # one layer, one input, one output, more outputs than examples
+    Problem((3, 2), Model("relu", "identity", "softmax_cross_entropy"), 5, True),
+    Problem((1, 4, 1), Model("sine", "identity", "half_squared_error"), 6, False),
+    Problem((4, 1, 5), Model("gelu", "identity", "softmax_cross_entropy"), 3, True),
+]
+READINGS = {
+    "per_example_norms": jaxmlp.per_example_norms,
+    "clipped_gradient_sum": functools.partial(jaxmlp.clipped_gradient_sum, max_norm=0.7),
+    "second_moments": jaxmlp.second_moments,
+    "variances": jaxmlp.variances,
+    "gram_matrix": jaxmlp.gram_matrix,
+    "noise_scale": jaxmlp.noise_scale,
+}
+
+
+def by_autodiff(problem, params, x, y):
+    """G `(n, P)`, the gradients of the single losses."""
+    one_hot = y if y.ndim == 2 else jax.nn.one_hot(y, problem.sizes[-1], dtype=x.dtype)
+    value = problem.model.loss_function.value
+
+    def loss(params, x, y):
+        return value(jaxmlp.forward(params, x[None], problem.model)[0], y)
+
+    gradients = jax.jit(jax.vmap(jax.grad(loss, argnums=(0, 1)), in_axes=(None, 0, 0)))
+    return gradients(params, x, one_hot)
+
+
+def flat(tree, batch=False):
+    return np.concatenate([np.reshape(a, (len(a), -1) if batch else -1) for a in jax.tree.leaves(tree)], axis=-1)
+
+
+def close(got, want):
+    """To 1e-9 of the largest in float64, as the oracle has rounding errors of its own."""
+    want = np.asarray(want)
+    np.testing.assert_allclose(got, want, rtol=0, atol=(1e-9 if X64 else 2e-4) * np.max(np.abs(want), initial=1e-3))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS + OTHERS, ids=str)
+def test_every_reading_against_autodiff_and_numpy(problem):
+    params, x, y, weights = problem.draw()
+    tree, x_gradients = by_autodiff(problem, params, x, y)
+    g = flat(tree, batch=True).astype(np.float64)
+    norms = np.linalg.norm(g, axis=1)
+    n = len(g)
+    direction = problem.kind(random_params(problem.sizes, 9))
+
+    tape = jaxmlp.backward(params, x, y, problem.model, weights=weights)
+    rows = jaxmlp.per_example_gradients(tape)
+    chex.assert_trees_all_equal_structs(rows, tree)
+    chex.assert_trees_all_equal_shapes_and_dtypes(rows, tree)
+    close(flat(rows, batch=True), g)
+    close(jaxmlp.per_example_norms(tape), norms)
+    close(flat(jaxmlp.weighted_gradient_sum(tape, x[:, 0])), np.asarray(x[:, 0]) @ g)
+    limit = float(np.median(norms))
+    close(flat(jaxmlp.clipped_gradient_sum(tape, limit)), (np.minimum(1, limit / norms)[:, None] * g).sum(axis=0))
+    for name, want in (("second_moments", np.mean(g**2, axis=0)), ("variances", np.var(g, axis=0))):
+        got = READINGS[name](tape)
+        chex.assert_trees_all_equal_shapes_and_dtypes(got, params)
+        close(flat(got), want)
+    close(jaxmlp.gram_matrix(tape), g @ g.T)
+    close(jaxmlp.directional_derivatives(tape, direction), g @ flat(direction))
+    mean, trace = g.mean(axis=0), np.sum(np.var(g, axis=0, ddof=1))
+    scale = trace / (mean @ mean - trace / n)
+    np.testing.assert_allclose(
+        jaxmlp.noise_scale(tape), scale, rtol=1e-8 if X64 else 5e-2
+    )  # a quotient that may blow up
+    close(jaxmlp.input_gradients(tape, params), x_gradients)
+
+
+def test_a_number_by_hand():
+    """z = 3 * 2 + 1 = 7 and 3 * 0 + 1 = 1 against 0: delta = 7, 1; g = (14, 7) and (0, 1)."""
+    params = [(jnp.array([[3.0]], DTYPE), jnp.array([1.0], DTYPE))]
+    x, y = jnp.array([[2.0], [0.0]], DTYPE), jnp.zeros((2, 1), DTYPE)
+    tape = jaxmlp.backward(params, x, y, Model(loss="half_squared_error"))
+    near = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+    near(jaxmlp.per_example_norms(tape), [245**0.5, 1])
+    near(jaxmlp.gram_matrix(tape), [[245, 7], [7, 1]])
+    near(flat(jaxmlp.clipped_gradient_sum(tape, 5 * 245**0.5 / 245)), [14 * 5 / 245, 7 * 5 / 245 + 5 * 245**0.5 / 245])
+    near(flat(jaxmlp.second_moments(tape)), [98, 25])
+    near(flat(jaxmlp.variances(tape)), [49, 9])
+    trace, squared_mean = 2 * (49 + 9), 49 + 16
+    near(jaxmlp.noise_scale(tape), trace / (squared_mean - trace / 2))
+    near(jaxmlp.input_gradients(tape, params), [[21], [3]])
+    near(jaxmlp.directional_derivatives(tape, [(jnp.array([[1.0]], DTYPE), jnp.array([-1.0], DTYPE))]), [7, -1])
+
+
+def tape_of(problem, seed=0, n=None):
+    params, x, y, _ = problem.draw(seed)
+    return jaxmlp.backward(params, x[:n], y[:n], problem.model)
+
+
+CLASSES = Problem(SIZES, Model("tanh", "identity", "softmax_cross_entropy"), 8, False)
+
+
+def test_permuting_the_examples_permutes_what_is_theirs_and_nothing_else():
+    params, x, y, _ = CLASSES.draw()
+    order = np.random.default_rng(1).permutation(len(x))
+    tape, permuted = (jaxmlp.backward(params, a, b, CLASSES.model) for a, b in ((x, y), (x[order], y[order])))
+    close(jaxmlp.per_example_norms(permuted), jaxmlp.per_example_norms(tape)[order])
+    close(jaxmlp.gram_matrix(permuted), jaxmlp.gram_matrix(tape)[order][:, order])
+    for name in ("clipped_gradient_sum", "second_moments", "variances", "noise_scale"):
+        close(flat(READINGS[name](permuted)), flat(READINGS[name](tape)))
+
+
+def test_examples_that_come_twice():
+    params, x, y, _ = CLASSES.draw()
+    tape, twice = (
+        jaxmlp.backward(params, a, b, CLASSES.model) for a, b in ((x, y), (jnp.tile(x, (2, 1)), jnp.tile(y, 2)))
+    )
+    close(flat(READINGS["clipped_gradient_sum"](twice)), 2 * flat(READINGS["clipped_gradient_sum"](tape)))
+    for name in ("second_moments", "variances"):
+        close(flat(READINGS[name](twice)), flat(READINGS[name](tape)))
+
+
+def test_a_loss_times_three_has_gradients_times_three():
+    base = jaxmlp.losses.softmax_cross_entropy
+    threefold = jaxmlp.losses.Loss(
+        "threefold", lambda o, y: 3 * base.value(o, y), lambda o, y: 3 * base.gradient(o, y), targets="classes"
+    )
+    params, x, y, _ = CLASSES.draw()
+    tape, times_three = (jaxmlp.backward(params, x, y, Model("tanh", loss=loss)) for loss in (base, threefold))
+    close(jaxmlp.per_example_norms(times_three), 3 * jaxmlp.per_example_norms(tape))
+    close(flat(jaxmlp.variances(times_three)), 9 * flat(jaxmlp.variances(tape)))
+    close(jaxmlp.noise_scale(times_three), jaxmlp.noise_scale(tape))
+
+
+def test_what_the_readings_say_of_one_another():
+    tape = tape_of(CLASSES)
+    rows = flat(jaxmlp.per_example_gradients(tape), batch=True)
+    n = len(rows)
+    close(flat(jaxmlp.gradients(tape)), rows.mean(axis=0))
+    close(np.diagonal(jaxmlp.gram_matrix(tape)), jaxmlp.per_example_norms(tape) ** 2)
+    close(np.sum(flat(jaxmlp.second_moments(tape))), np.mean(jaxmlp.per_example_norms(tape) ** 2))
+    fisher = np.linalg.eigvalsh(rows.T @ rows / n)[-n:]
+    close(np.linalg.eigvalsh(np.asarray(jaxmlp.gram_matrix(tape)) / n), fisher)
+    close(jaxmlp.directional_derivatives(tape, jaxmlp.gradients(tape)), rows @ rows.mean(axis=0))
+
+
+def test_sample_weights_and_the_reduction_do_not_enter():
+    params, x, y, _ = CLASSES.draw()
+    weights = jnp.arange(8.0, dtype=DTYPE)
+    tape, weighted = (jaxmlp.backward(params, x, y, CLASSES.model, weights=w) for w in (None, weights))
+    for reading in READINGS.values():
+        close(flat(reading(weighted)), flat(reading(tape)))
+    half = jaxmlp.losses.half_squared_error
+    summed = jaxmlp.losses.Loss("summed", half.value, half.gradient, reduction="sum")
+    y = jnp.ones((8, 2), DTYPE)
+    of_mean, of_sum = (jaxmlp.backward(params, x, y, Model("tanh", loss=loss)) for loss in (half, summed))
+    for reading in READINGS.values():
+        close(flat(reading(of_sum)), flat(reading(of_mean)))
+
+
+def test_under_jit_and_over_many_networks():
+    """All readings of a stack of networks in one program: vmap of jit, jit of vmap, and one by one."""
+    _, x, y, _ = CLASSES.draw()
+    networks = [random_params(SIZES, seed) for seed in range(3)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
+
+    def everything(params):
+        tape = jaxmlp.backward(params, x, y, CLASSES.model)
+        return [reading(tape) for reading in READINGS.values()] + [
+            jaxmlp.per_example_gradients(tape),
+            jaxmlp.directional_derivatives(tape, params),
+            jaxmlp.input_gradients(tape, params),
+        ]
+
+    one_by_one = [everything(params) for params in networks]
+    together = jax.jit(jax.vmap(everything))(stacked)
+    for i, want in enumerate(one_by_one):
+        assert_close(jax.tree.map(lambda a, i=i: a[i], together), want, rtol=1e-9 if X64 else 1e-3)
+    assert_close(jax.jit(everything)(networks[0]), one_by_one[0], rtol=1e-9 if X64 else 1e-3)
+
+
+def nearly_constant(dtype, n=4096, deviations=1e4):
+    """A tape of inputs and deltas whose means are so many deviations, and the same numbers in float64."""
+    rng = np.random.default_rng(0)
+    a = (1 + rng.normal(size=(n, 3)) / deviations).astype(dtype)
+    delta = (2 + 2 * rng.normal(size=(n, 2)) / deviations).astype(dtype)
+    delta += (a[:, :1] - 1) * 0.5  # so that their product is not that of independent numbers
+    losses = jnp.zeros(n, dtype)
+    tape = Tape(
+        jnp.sum(losses), losses, losses + 1 / n, [jnp.asarray(a)], [jnp.asarray(delta)], losses, [jnp.asarray(delta)]
+    )
+    return tape, (a.astype(np.float64)[:, :, None] * delta.astype(np.float64)[:, None, :]).reshape(n, -1), delta
+
+
+def test_variances_do_not_cancel_in_float32(transform):
+    """Where the mean is 10^4 deviations, 1 % is asked for; the difference of moments has no correct digit."""
+    tape, products, delta = nearly_constant(np.float32)
+    ((of_W, of_b),) = transform(jaxmlp.variances)(tape)
+    np.testing.assert_allclose(np.ravel(of_W), products.var(axis=0), rtol=2e-3)
+    np.testing.assert_allclose(of_b, delta.astype(np.float64).var(axis=0), rtol=2e-3)
+    ((moment, _),), ((mean, _),) = jaxmlp.second_moments(tape), jaxmlp.gradients(tape)
+    assert np.max(np.abs(np.ravel(moment - mean**2) / products.var(axis=0) - 1)) > 0.2
+
+    g = np.concatenate([products, delta.astype(np.float64)], axis=1)
+    trace, n = g.var(axis=0, ddof=1).sum(), len(g)
+    squared_mean = (g.mean(axis=0) ** 2).sum()
+    np.testing.assert_allclose(transform(jaxmlp.noise_scale)(tape), trace / (squared_mean - trace / n), rtol=2e-3)
+
+
+def test_one_example_and_none():
+    one, none = tape_of(CLASSES, n=1), tape_of(CLASSES, n=0)
+    assert np.all(flat(jaxmlp.variances(one)) == 0)
+    close(flat(jaxmlp.second_moments(one)), flat(jaxmlp.gradients(one)) ** 2)
+    assert np.isnan(jaxmlp.noise_scale(one))
+    assert np.isnan(jaxmlp.noise_scale(none))
+    for name in ("clipped_gradient_sum", "second_moments", "variances"):
+        assert np.all(flat(READINGS[name](none)) == 0)
+    assert jaxmlp.per_example_norms(none).shape == (0,)
+    assert jaxmlp.gram_matrix(none).shape == (0, 0)
+    assert jaxmlp.per_example_gradients(none)[0][0].shape == (0, 3, 4)
+
+
+def test_clipping_at_its_edges():
+    tape = tape_of(CLASSES)
+    rows, norms = flat(jaxmlp.per_example_gradients(tape), batch=True), np.asarray(jaxmlp.per_example_norms(tape))
+    close(flat(jaxmlp.clipped_gradient_sum(tape, np.inf)), rows.sum(axis=0))
+    close(flat(jaxmlp.clipped_gradient_sum(tape, float(norms.max()) * 1.01)), rows.sum(axis=0))
+    assert np.all(flat(jaxmlp.clipped_gradient_sum(tape, 0)) == 0)
+    close(flat(jaxmlp.clipped_gradient_sum(tape, 1e-3)), (1e-3 * rows / norms[:, None]).sum(axis=0))
+    many = jax.vmap(lambda limit: jaxmlp.clipped_gradient_sum(tape, limit))(jnp.array([0.1, 1.0], DTYPE))
+    close(flat(many, batch=True)[1], flat(jaxmlp.clipped_gradient_sum(tape, 1.0)))
+
+    still = tape._replace(deltas=[jnp.zeros_like(delta) for delta in tape.deltas])  # no gradient, and no 0 / 0
+    for limit in (0, 1.0):
+        assert np.all(flat(jaxmlp.clipped_gradient_sum(still, limit)) == 0)
+    for wrong in (-1.0, np.nan, np.ones(2)):
+        with pytest.raises(ValueError, match="max_norm must be a number of at least 0; got"):
+            jaxmlp.clipped_gradient_sum(tape, wrong)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_norms_of_halves_are_summed_in_more(dtype):
+    """300**2 is no number of float16's."""
+    params = [(jnp.full((4, 2), 1.0, dtype), jnp.zeros(2, dtype))]
+    x, y = jnp.full((3, 4), 30.0, dtype), jnp.zeros((3, 2), dtype)
+    tape = jaxmlp.backward(params, x, y, Model(loss="half_squared_error"))
+    want = 120 * 2**0.5 * (1 + 4 * 900) ** 0.5
+    np.testing.assert_allclose(jaxmlp.per_example_norms(tape).astype(np.float32), want, rtol=1e-2)
+    got = jaxmlp.clipped_gradient_sum(tape, 3.0)
+    assert {leaf.dtype for leaf in jax.tree.leaves(got)} == {jnp.dtype(dtype)}
+    np.testing.assert_allclose(np.linalg.norm(flat(got).astype(np.float32)), 9, rtol=2e-2)
+
+
+def largest_array(f, *args):
+    """The most numbers in any array that a program makes on its way."""
+
+    def sizes(jaxpr):
+        for eqn in jaxpr.eqns:
+            yield from (v.aval.size for v in eqn.outvars)
+            for inner in jax.tree.leaves(
+                list(eqn.params.values()), is_leaf=lambda p: hasattr(p, "eqns") or hasattr(p, "jaxpr")
+            ):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from sizes(inner)
+
+    return max(sizes(jax.make_jaxpr(f)(*args).jaxpr))
+
+
+def test_nothing_of_size_n_times_p_is_made():
+    """With 31 examples of a (20, 30, 10) network, the largest is a weight matrix, a layer of the tape, or n x n."""
+    problem = Problem((20, 30, 10), Model("relu", "identity", "softmax_cross_entropy"), 31, False)
+    params, x, y, _ = problem.draw()
+    tape = jaxmlp.backward(params, x, y, problem.model)
+    bound = max(31 * 30, 31 * 31, 20 * 30)
+    for name, reading in READINGS.items():
+        assert largest_array(reading, tape) <= bound, name
+    assert largest_array(lambda t: jaxmlp.directional_derivatives(t, params), tape) <= bound
+    assert largest_array(jaxmlp.per_example_gradients, tape) == 31 * 20 * 30  # the meter works
+    diagonal = functools.partial(curvature.ggn_diagonal, model=problem.model)
+    assert largest_array(diagonal, params, x, y) <= 31 * 10 * 10  # S of every example, before fusion
+
+
+def test_wrong_arguments_are_refused():
+    tape, params = tape_of(CLASSES), random_params(SIZES)
+    with pytest.raises(ValueError, match=r"c must have shape \(8,\), one for each example; got \(7,\)"):
+        jaxmlp.weighted_gradient_sum(tape, np.ones(7))
+    with pytest.raises(ValueError, match=r"direction must have the shapes of params, .* got \[\(\(3, 4\)"):
+        jaxmlp.directional_derivatives(tape, params[:1])
+    with pytest.raises(ValueError, match=r"direction must have the shapes of params, .*; got 3\.0"):
+        jaxmlp.directional_derivatives(tape, 3.0)
+    with pytest.raises(ValueError, match=r"params must be those of the tape, W_1 \(3, 4\); got W_1 \(4, 4\)"):
+        jaxmlp.input_gradients(tape, params[1:])
+
+
+def test_the_mean_gradient_is_made_but_once():
+    """`variances` and `noise_scale` beside `gradients`: the compiler finds the products that they share."""
+    params, x, y, _ = CLASSES.draw()
+
+    def products(*readings):
+        def program(params, x, y):
+            tape = jaxmlp.backward(params, x, y, CLASSES.model)
+            return [reading(tape) for reading in (jaxmlp.gradients, *readings)]
+
+        return jax.jit(program).lower(params, x, y).compile().as_text().count(" dot(")
+
+    assert products(jaxmlp.noise_scale) == products()
+    assert products(jaxmlp.variances) == products() + 2 * 3
+    assert products(jaxmlp.second_moments) == products() + 3
+
+
+def test_every_reading_is_at_the_top():
+    names = [name for name, f in vars(first_order).items() if getattr(f, "__module__", "") == first_order.__name__]
+    assert {name for name in names if not name.startswith("_")} <= set(jaxmlp.__all__)
+    assert ravel_pytree(jaxmlp.gradients(tape_of(CLASSES)))[0].shape == (46,)
