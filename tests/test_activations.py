@@ -133,6 +133,19 @@ def test_softmax_pullback_is_the_jacobian_product():
     np.testing.assert_allclose(activations.softmax.pullback(z, da), want, **TOLERANCE)
 
 
+@pytest.mark.parametrize("name", ["tanh", "gelu", "softmax"])
+def test_changes_forward_and_back(name):
+    """`pushforward`, `second_pushforward` and `pullback_tangent` against derivatives along a direction."""
+    f = KNOWN[name]
+    z, v, da, Rda = (jnp.asarray(np.random.default_rng(seed).normal(size=(3, 4)), DTYPE) for seed in range(4))
+    first = jax.jvp(f.fn, (z,), (v,))[1]
+    np.testing.assert_allclose(f.pushforward(z, v), first, **TOLERANCE)
+    second = jax.jvp(lambda z: jax.jvp(f.fn, (z,), (v,))[1], (z,), (v,))[1]
+    np.testing.assert_allclose(f.second_pushforward(z, v), second, **TOLERANCE)
+    change = jax.jvp(lambda z, da: jax.vjp(f.fn, z)[1](da)[0], (z, da), (v, Rda))[1]
+    np.testing.assert_allclose(f.pullback_tangent(z, da, v, Rda), change, **TOLERANCE)
+
+
 def test_softmax_of_shifted_and_huge_logits():
     z = jnp.array([[1e4, 0.0, -1e4], [3.0, 3.0, 3.0]], DTYPE)
     np.testing.assert_allclose(activations.softmax(z), [[1, 0, 0], [1 / 3] * 3], rtol=1e-6)

@@ -53,9 +53,7 @@ def dense_matrices(problem, params, x, y, weights):
 
 
 # The table is there for the mathematics: in float32 a few are enough, and in float64 most are left to the slow tests.
-SOME = [
-    pytest.param(p, marks=[pytest.mark.slow] * (X64 and i % 5 > 0)) for i, p in enumerate(PROBLEMS) if X64 or i % 6 == 0
-]
+SOME = [pytest.param(p, marks=[pytest.mark.slow] * (i % 6 < 5)) for i, p in enumerate(PROBLEMS) if X64 or i % 6 == 5]
 
 
 @pytest.mark.parametrize("problem", SOME, ids=str)

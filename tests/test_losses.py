@@ -57,6 +57,33 @@ def test_gradient_equals_autodiff(loss, seed):
 
 
 @each
+def test_the_factor_and_the_product_are_those_of_the_hessian(loss):
+    o, y = draw(loss)
+    y = 2 * y if loss.targets == "classes" else y  # targets need not sum to 1
+    hessian, S = jax.hessian(loss.value)(o, y), loss.hessian_factor(o, y)
+    np.testing.assert_allclose(S @ S.T, hessian, **TOLERANCE)
+    v = jnp.arange(4, dtype=DTYPE) - 1
+    np.testing.assert_allclose(loss.hessian_product(o, y, v), hessian @ v, **TOLERANCE)
+    assert S.dtype == loss.hessian_product(o, y, v).dtype == DTYPE
+
+
+def test_hessians_by_hand():
+    """softmax(log 2, 0, 0) = (1/2, 1/4, 1/4); sigmoid(log 3) = 3/4; huber's edge belongs to the parabola."""
+    one, logits = jnp.array([0.0, 1, 0], DTYPE), jnp.array([math.log(2), 0, 0], DTYPE)
+    of_first = losses.softmax_cross_entropy.hessian_product(logits, one, jnp.array([1.0, 0, 0], DTYPE))
+    np.testing.assert_allclose(of_first, [1 / 4, -1 / 8, -1 / 8], rtol=1e-6)
+    S = losses.sigmoid_cross_entropy.hessian_factor(jnp.array([math.log(3)], DTYPE), one[:1])
+    np.testing.assert_allclose(S, [[(3 / 16) ** 0.5]], rtol=1e-6)
+    edge = losses.huber.hessian_factor(jnp.array([1.0, -1, 1.5], DTYPE), jnp.zeros(3, DTYPE))
+    np.testing.assert_allclose(edge, np.diag([1, 1, 0]), rtol=1e-6)
+
+
+def test_hessians_where_a_probability_was_rounded_to_zero_or_one():
+    for name, o, y in (("categorical_cross_entropy", [0.0, 1], [1.0, 0]), ("binary_cross_entropy", [0.0, 1], [1.0, 0])):
+        assert np.all(np.isfinite(KNOWN[name].hessian_factor(jnp.array(o, DTYPE), jnp.array(y, DTYPE))))
+
+
+@each
 def test_gradient_equals_autodiff_at_the_target(loss):
     """Where squared errors, huber and hinge have their minimum or kink, and probabilities are 0 or 1."""
     _, y = draw(loss)
