@@ -22,6 +22,18 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
     "streaming": ("examples=6000, width=8, epochs=2", ["on disk", "held-out accuracy", "peak memory"]),
     "training": ("rounds=2, scale=0.04", ["fit", "moons", "matrix product", "next_order"]),
     "cold_start": ("rounds=1, epochs=2, warm_up=False", ["scikit-learn", "import jaxmlp"]),
+    "private_training": (
+        "sigmas=(4, 1), seeds=2, hidden=(4,), steps=4",
+        ["epsilon (delta = 1e-05)", "clipped, no noise", "wrote private_training.png"],
+    ),
+    "label_noise": (
+        "hidden=(4,), early=1, epochs=2, seeds=2",
+        ["gradient norm  AUC", "precision at 144", "wrote label_noise.png"],
+    ),
+    "readings": (
+        "sizes=(4, 5, 3), n=6, rounds=2, wide=(4, 3, 2), batches=(2, 8)",
+        ["per_example_norms", "hessian_vector_product / jvp of grad", "vmap(grad), clipped sum", "clipped / gradient"],
+    ),
     "regression": ("hidden=(4, 4), epochs=20, n=10", ["|gradient|", "after          loss"]),
 }
 
@@ -43,7 +55,7 @@ def test_every_example_is_tried():
     assert {path.stem for path in (ROOT / "examples").rglob("*.py")} == {name.split()[0] for name in SMALL}
 
 
-LONG = ("digits", "training", "cold_start")
+LONG = ("digits", "training", "cold_start", "readings")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in SMALL])

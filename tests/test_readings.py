@@ -243,6 +243,13 @@ def test_clipping_at_its_edges():
     many = jax.vmap(lambda limit: jaxmlp.clipped_gradient_sum(tape, limit))(jnp.array([0.1, 1.0], DTYPE))
     close(flat(many, batch=True)[1], flat(jaxmlp.clipped_gradient_sum(tape, 1.0)))
 
+    sampled = np.array([1, 0, 0, 1, 1, 0, 1, 0])
+    c = sampled * np.minimum(1, 0.5 / norms)
+    close(flat(jaxmlp.clipped_gradient_sum(tape, 0.5, weights=sampled)), c @ rows)
+    close(flat(jaxmlp.clipped_gradient_sum(tape, 0.5, weights=sampled > 0)), c @ rows)
+    with pytest.raises(ValueError, match=r"weights must have shape \(8,\), one for each example; got \(7,\)"):
+        jaxmlp.clipped_gradient_sum(tape, 0.5, weights=sampled[1:])
+
     still = tape._replace(deltas=[jnp.zeros_like(delta) for delta in tape.deltas])  # no gradient, and no 0 / 0
     for limit in (0, 1.0):
         assert np.all(flat(jaxmlp.clipped_gradient_sum(still, limit)) == 0)

@@ -6,14 +6,15 @@ On the network (784, 1024, 512, 256, 128, 64, 10) with ReLU and softmax cross-en
 turn, in an order that rotates from round to round. A row is the median over the rounds of its time over that of one
 jitted gradient by autodiff in the same round, with its quartiles, and the temporary memory that the compiler reports for
 it, outputs not counted. All rows but those of products, clipped sums and others' contain the gradient too. BackPACK and
-Opacus are measured over torch's own gradient, at torch's better thread count for that. The memory of clipping at sizes
-(5120, 2560, 1280) and many batch sizes is the compiler's as well; nothing of it is executed.
+Opacus are measured over torch's own gradient, at torch's better thread count for that. The memory of clipping at
+sizes (5120, 2560, 1280) and many batch sizes is the compiler's as well; nothing of it is executed.
 
-{learned}"""
+"""
 
 import argparse
 import functools
 import importlib.util
+import itertools
 import os
 import time
 import warnings
@@ -210,7 +211,7 @@ def peers(sizes: tuple[int, ...], n: int, rounds: int) -> None:
 
     def network() -> Any:
         layers: list[Any] = []
-        for d_in, d_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for d_in, d_out in itertools.pairwise(sizes):
             layers += [torch.nn.Linear(d_in, d_out), torch.nn.ReLU()]
         return torch.nn.Sequential(*layers[:-1])
 
@@ -290,9 +291,7 @@ def memory(sizes: tuple[int, ...], batches: tuple[int, ...]) -> None:
     }
     print(f"{'n':<28}" + "".join(f"{n:>12}" for n in batches))
     shape = jax.ShapeDtypeStruct
-    params = [
-        (shape((i, o), jnp.float32), shape((o,), jnp.float32)) for i, o in zip(sizes[:-1], sizes[1:], strict=True)
-    ]
+    params = [(shape((i, o), jnp.float32), shape((o,), jnp.float32)) for i, o in itertools.pairwise(sizes)]
     found: dict[str, list[float]] = {}
     for name, f in programs.items():
         arguments = [(params, shape((n, sizes[0]), jnp.float32), shape((n,), jnp.int32)) for n in batches]

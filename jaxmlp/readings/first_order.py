@@ -84,8 +84,8 @@ def per_example_norms(tape: Tape) -> Array:
     return _norms(tape).astype(tape.losses.dtype)
 
 
-def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float) -> Any:
-    """Return sum_n min(1, C / |g_n|) g_n, in one pass: the sum that DP-SGD adds its noise to.
+def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float, *, weights: ArrayLike | None = None) -> Any:
+    """Return sum_n w_n min(1, C / |g_n|) g_n, in one pass: the sum that DP-SGD adds its noise to.
 
     Norms first, then a weighted sum, from the same tape. Abadi et al. 2016, arXiv 1607.00133, algorithm 1; without a
     second backward pass, Bu et al. 2022, arXiv 2210.00038.
@@ -96,21 +96,26 @@ def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float) -> Any:
     Args:
         tape: of a batch.
         max_norm: C, a number or `()`, at least 0; inf does not clip.
+        weights: w `(n,)`, 1 for an example that was sampled and 0 for one that was not; None takes all.
 
     Returns:
         `[(dW_1, db_1), ..., (dW_L, db_L)]`, a list or tuple as the tape's params were; 1.0 to 1.15 gradients, the tape
-        included. Its norm is at most n C, up to rounding.
+        included. Its norm is at most C sum_n w_n, up to rounding.
 
     Raises:
-        ValueError: If `max_norm` is not a scalar, or negative or nan.
+        ValueError: If `max_norm` is not a scalar, or negative or nan, or `weights` is not `(n,)`.
     """
     norms = _norms(tape)
     limit = jnp.asarray(max_norm, norms.dtype)
     known = checks.concrete(limit)
     if limit.shape != () or (known is not None and not known >= 0):
         raise ValueError(f"max_norm must be a number of at least 0; got {max_norm}.")
-    c = jnp.where(norms > limit, limit / jnp.where(norms > limit, norms, 1), 1)
-    return weighted_gradient_sum(tape, c.astype(tape.losses.dtype))
+    c = jnp.where(norms > limit, limit / jnp.where(norms > limit, norms, 1), 1).astype(tape.losses.dtype)
+    if weights is not None:
+        weights = jnp.asarray(weights, tape.losses.dtype)
+        checks.check_weights("weights", weights, len(c))
+        c = weights * c
+    return weighted_gradient_sum(tape, c)
 
 
 def second_moments(tape: Tape) -> Any:
