@@ -88,6 +88,8 @@ class Activation:
         """
         if self.jacobian_product_tangent is not None:
             return self.pullback(z, Rda) + self.jacobian_product_tangent(z, da, Rz)
+        if self._second() is _zeros:  # a compiler must not leave out what is multiplied by 0
+            return self.pullback(z, Rda)
         return self.pullback(z, Rda) + da * self._second()(z) * Rz
 
     def second_pushforward(self, z: Array, Rz: Array) -> Array:

@@ -30,6 +30,14 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
         "hidden=(4,), early=1, epochs=2, seeds=2",
         ["gradient norm  AUC", "precision at 144", "wrote label_noise.png"],
     ),
+    "noise_scale": (
+        "(4, 32, 256), (1.0, 0.5), (0.25, 1), seeds=2, steps=60, examples=600",
+        ["mean noise scale", "B_critical", "along the run with B = ", "wrote noise_scale.png"],
+    ),
+    "gradient_flow": (
+        "width=32, depth=2, epochs=2, seeds=2, rates=(0.03,)",
+        ["measured", "predicted", "tanh, standard: log rms changes by", "wrote gradient_flow.png"],
+    ),
     "readings": (
         "sizes=(4, 5, 3), n=6, rounds=2, wide=(4, 3, 2), batches=(2, 8)",
         ["per_example_norms", "hessian_vector_product / jvp of grad", "vmap(grad), clipped sum", "clipped / gradient"],
@@ -55,7 +63,7 @@ def test_every_example_is_tried():
     assert {path.stem for path in (ROOT / "examples").rglob("*.py")} == {name.split()[0] for name in SMALL}
 
 
-LONG = ("digits", "training", "cold_start", "readings")
+LONG = ("digits", "training", "cold_start", "readings", "noise_scale", "gradient_flow")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in SMALL])

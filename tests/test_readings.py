@@ -56,7 +56,7 @@ def close(got, want):
     np.testing.assert_allclose(got, want, rtol=0, atol=(1e-9 if X64 else 2e-4) * np.max(np.abs(want), initial=1e-3))
 
 
-@pytest.mark.parametrize("problem", PROBLEMS + OTHERS, ids=str)
+@pytest.mark.parametrize("problem", PROBLEMS[:: 1 if X64 else 4] + OTHERS, ids=str)
 def test_every_reading_against_autodiff_and_numpy(problem):
     params, x, y, weights = problem.draw()
     tree, x_gradients = by_autodiff(problem, params, x, y)
@@ -307,7 +307,7 @@ def test_wrong_arguments_are_refused():
         jaxmlp.weighted_gradient_sum(tape, np.ones(7))
     with pytest.raises(ValueError, match=r"direction must have the shapes of params, .* got \[\(\(3, 4\)"):
         jaxmlp.directional_derivatives(tape, params[:1])
-    with pytest.raises(ValueError, match=r"direction must have the shapes of params, .*; got 3\.0"):
+    with pytest.raises(ValueError, match=r"direction must have the shapes of params, .*; got float"):
         jaxmlp.directional_derivatives(tape, 3.0)
     with pytest.raises(ValueError, match=r"params must be those of the tape, W_1 \(3, 4\); got W_1 \(4, 4\)"):
         jaxmlp.input_gradients(tape, params[1:])

@@ -3,12 +3,11 @@
     python -m pip install ".[benchmarks]" && python examples/benchmarks/readings.py
 
 On the network (784, 1024, 512, 256, 128, 64, 10) with ReLU and softmax cross-entropy at n = 512, all in one process, in
-turn, in an order that rotates from round to round. A row is the median over the rounds of its time over that of one
-jitted gradient by autodiff in the same round, with its quartiles, and the temporary memory that the compiler reports for
-it, outputs not counted. All rows but those of products, clipped sums and others' contain the gradient too. BackPACK and
-Opacus are measured over torch's own gradient, at torch's better thread count for that. The memory of clipping at
-sizes (5120, 2560, 1280) and many batch sizes is the compiler's as well; nothing of it is executed.
-
+turn, in a new random order in every round. A row is the median over the rounds of its time over that of one jitted
+gradient by autodiff in the same round, with its quartiles, and the temporary memory that the compiler reports for it,
+outputs not counted. All rows but those of products, clipped sums and others' contain the gradient too. BackPACK and
+Opacus are measured over torch's own gradient, at torch's better thread count for that. The memory of clipping at sizes
+(5120, 2560, 1280) and many batch sizes is the compiler's as well; nothing of it is executed.
 """
 
 import argparse
@@ -31,13 +30,13 @@ from jaxmlp.readings import curvature, flow
 SIZES, N = (784, 1024, 512, 256, 128, 64, 10), 512
 MODEL = jaxmlp.Model("relu", loss="softmax_cross_entropy")
 CLIP = 1.0
-Batch = tuple[Any, jax.Array, jax.Array]
+Batch = tuple[Any, jax.Array, jax.Array, Any]
 
 
 def with_gradient(*readings: Callable) -> Callable:
     """Make a program of one backward pass, the gradient, and readings of its tape."""
 
-    def program(params: Any, x: jax.Array, y: jax.Array) -> Any:
+    def program(params: Any, x: jax.Array, y: jax.Array, vector: Any) -> Any:
         tape = jaxmlp.backward(params, x, y, MODEL)
         return jaxmlp.gradients(tape), [reading(tape) for reading in readings]
 
@@ -47,13 +46,13 @@ def with_gradient(*readings: Callable) -> Callable:
 def and_gradient(reading: Callable, **kwargs: Any) -> Callable:
     """Make a program of the gradient and a reading of params, x and y."""
 
-    def program(params: Any, x: jax.Array, y: jax.Array) -> Any:
+    def program(params: Any, x: jax.Array, y: jax.Array, vector: Any) -> Any:
         return jaxmlp.value_and_grad(params, x, y, MODEL), reading(params, x, y, MODEL, **kwargs)
 
     return program
 
 
-def clipped(params: Any, x: jax.Array, y: jax.Array) -> Any:
+def clipped(params: Any, x: jax.Array, y: jax.Array, vector: Any) -> Any:
     """Sum the clipped gradients, from one tape."""
     return jaxmlp.clipped_gradient_sum(jaxmlp.backward(params, x, y, MODEL), CLIP)
 
@@ -64,32 +63,32 @@ def each_gradient(params: Any, x: jax.Array, y: jax.Array) -> Any:
     return jax.vmap(one, in_axes=(None, 0, 0))(params, x, y)
 
 
-def vmap_norms(params: Any, x: jax.Array, y: jax.Array) -> Any:
+def vmap_norms(params: Any, x: jax.Array, y: jax.Array, vector: Any) -> Any:
     """Measure the norms of gradients that were made."""
     g = each_gradient(params, x, y)
     squares = sum(jnp.sum(leaf.reshape(len(x), -1) ** 2, axis=1) for leaf in jax.tree.leaves(g))
     return jnp.sqrt(squares), jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), g)
 
 
-def vmap_clipped(params: Any, x: jax.Array, y: jax.Array) -> Any:
+def vmap_clipped(params: Any, x: jax.Array, y: jax.Array, vector: Any) -> Any:
     """Clip and sum gradients that were made."""
     g = each_gradient(params, x, y)
     norms = jnp.sqrt(sum(jnp.sum(leaf.reshape(len(x), -1) ** 2, axis=1) for leaf in jax.tree.leaves(g)))
     return jax.tree.map(lambda leaf: jnp.tensordot(jnp.minimum(1, CLIP / norms), leaf, axes=1), g)
 
 
-def vmap_variances(params: Any, x: jax.Array, y: jax.Array) -> Any:
+def vmap_variances(params: Any, x: jax.Array, y: jax.Array, vector: Any) -> Any:
     """Take the variances of gradients that were made."""
     g = each_gradient(params, x, y)
     return jax.tree.map(lambda leaf: (jnp.mean(leaf, axis=0), jnp.var(leaf, axis=0)), g)
 
 
-def jvp_of_grad(params: Any, x: jax.Array, y: jax.Array) -> Any:
+def jvp_of_grad(params: Any, x: jax.Array, y: jax.Array, vector: Any) -> Any:
     """Take the Hessian times a vector by autodiff, forward over reverse."""
-    return jax.jvp(lambda p: jax.grad(jaxmlp.loss)(p, x, y, MODEL), (params,), (params,))[1]
+    return jax.jvp(lambda p: jax.grad(jaxmlp.loss)(p, x, y, MODEL), (params,), (vector,))[1]
 
 
-def jvp_and_vjp(params: Any, x: jax.Array, y: jax.Array) -> Any:
+def jvp_and_vjp(params: Any, x: jax.Array, y: jax.Array, vector: Any) -> Any:
     """Take the Gauss-Newton matrix times a vector by autodiff: jvp, the loss's own Hessian, vjp."""
 
     def network(p: Any) -> jax.Array:
@@ -98,15 +97,15 @@ def jvp_and_vjp(params: Any, x: jax.Array, y: jax.Array) -> Any:
     def loss(outputs: jax.Array) -> jax.Array:
         return -jnp.mean(jax.nn.log_softmax(outputs)[jnp.arange(len(y)), y])
 
-    outputs, change = jax.jvp(network, (params,), (params,))
+    outputs, change = jax.jvp(network, (params,), (vector,))
     _, pullback = jax.vjp(network, params)
     return pullback(jax.jvp(jax.grad(loss), (outputs,), (change,))[1])[0]
 
 
 KEY = jax.random.key(7)
 OURS: dict[str, tuple[Callable, str]] = {
-    "gradient by autodiff": (lambda p, x, y: jax.grad(jaxmlp.loss)(p, x, y, MODEL), ""),
-    "value_and_grad": (lambda p, x, y: jaxmlp.value_and_grad(p, x, y, MODEL), "1.0"),
+    "gradient by autodiff": (lambda p, x, y, v: jax.grad(jaxmlp.loss)(p, x, y, MODEL), ""),
+    "value_and_grad": (lambda p, x, y, v: jaxmlp.value_and_grad(p, x, y, MODEL), "1.0"),
     "per_example_norms": (with_gradient(jaxmlp.per_example_norms), "1.10"),
     "clipped_gradient_sum": (clipped, "1.15"),
     "noise_scale": (with_gradient(jaxmlp.noise_scale), "1.15"),
@@ -114,9 +113,9 @@ OURS: dict[str, tuple[Callable, str]] = {
     "variances": (with_gradient(jaxmlp.variances), "1.9"),
     "gram_matrix": (with_gradient(jaxmlp.gram_matrix), ""),
     "directional_derivatives": (
-        lambda p, x, y: with_gradient(lambda tape: jaxmlp.directional_derivatives(tape, p))(p, x, y), ""
+        lambda p, x, y, v: with_gradient(lambda tape: jaxmlp.directional_derivatives(tape, v))(p, x, y, v), ""
     ),
-    "input_gradients": (lambda p, x, y: with_gradient(lambda tape: jaxmlp.input_gradients(tape, p))(p, x, y), ""),
+    "input_gradients": (lambda p, x, y, v: with_gradient(lambda tape: jaxmlp.input_gradients(tape, p))(p, x, y, v), ""),
     "layer_statistics": (with_gradient(flow.layer_statistics), ""),
     "everything above": (
         with_gradient(
@@ -134,12 +133,12 @@ OURS: dict[str, tuple[Callable, str]] = {
     "kfac_factors, exact": (and_gradient(curvature.kfac_factors), ""),
     "ggn_diagonal, sampled": (and_gradient(curvature.ggn_diagonal, key=KEY), ""),
     "ggn_diagonal, exact": (and_gradient(curvature.ggn_diagonal), ""),
-    "hessian_vector_product": (lambda p, x, y: curvature.hessian_vector_product(p, x, y, p, MODEL), ""),
+    "hessian_vector_product": (lambda p, x, y, v: curvature.hessian_vector_product(p, x, y, v, MODEL), ""),
     "jvp of grad": (jvp_of_grad, ""),
-    "ggn_vector_product": (lambda p, x, y: curvature.ggn_vector_product(p, x, y, p, MODEL), ""),
+    "ggn_vector_product": (lambda p, x, y, v: curvature.ggn_vector_product(p, x, y, v, MODEL), ""),
     "jvp, Hessian, vjp": (jvp_and_vjp, ""),
-    "empirical_ntk, 128 x 128": (lambda p, x, y: curvature.empirical_ntk(p, x[:128], x[:128], MODEL), ""),
-    "input_laplacian, n = 16": (lambda p, x, y: curvature.input_laplacian(p, x[:16], MODEL), ""),
+    "empirical_ntk, 128 x 128": (lambda p, x, y, v: curvature.empirical_ntk(p, x[:128], x[:128], MODEL), ""),
+    "input_laplacian, n = 16": (lambda p, x, y, v: curvature.input_laplacian(p, x[:16], MODEL), ""),
 }  # fmt: skip
 SLOW: dict[str, tuple[Callable, str]] = {
     "hessian_diagonal": (and_gradient(curvature.hessian_diagonal), ""),
@@ -152,19 +151,19 @@ PAIRS = {"hessian_vector_product": "jvp of grad", "ggn_vector_product": "jvp, He
 
 
 def draw(sizes: tuple[int, ...], n: int) -> Batch:
-    """Draw a network and a batch."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    x = jax.random.normal(keys[1], (n, sizes[0]))
-    return jaxmlp.init_mlp(keys[0], sizes), x, jax.random.randint(keys[2], (n,), 0, sizes[-1])
+    """Draw a network, a batch, and a direction of the network's shape."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    x, y = jax.random.normal(keys[1], (n, sizes[0])), jax.random.randint(keys[2], (n,), 0, sizes[-1])
+    return jaxmlp.init_mlp(keys[0], sizes), x, y, jaxmlp.init_mlp(keys[3], sizes)
 
 
 def measure(rows: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
-    """Return each row's seconds, one for each round; a first call does not count."""
-    for run in rows.values():
-        run()
-    names, times = list(rows), {name: np.empty(rounds) for name in rows}
+    """Return each row's seconds, one for each round, each after a call that does not count: for the caches' sake."""
+    times = {name: np.empty(rounds) for name in rows}
+    rng = np.random.default_rng(0)
     for r in range(rounds):
-        for name in np.roll(names, r):
+        for name in rng.permutation(list(rows)):
+            rows[name]()
             start = time.perf_counter()
             rows[name]()
             times[name][r] = time.perf_counter() - start
@@ -206,7 +205,7 @@ def peers(sizes: tuple[int, ...], n: int, rounds: int) -> None:
     import torch
 
     warnings.filterwarnings("ignore", message="Full backward hook is firing")
-    _, x, y = draw(sizes, n)
+    _, x, y, _ = draw(sizes, n)
     x, y = torch.from_numpy(np.array(x)), torch.from_numpy(np.array(y)).long()
 
     def network() -> Any:
@@ -284,8 +283,8 @@ def memory(sizes: tuple[int, ...], batches: tuple[int, ...]) -> None:
     """Print the compiler's temporary memory for clipping, of programs that are never run."""
     print(f"temporary MB by the compiler, sizes {sizes}; nothing is executed\n")
     programs = {
-        "gradient by autodiff": lambda p, x, y: jax.grad(jaxmlp.loss)(p, x, y, MODEL),
-        "value_and_grad": lambda p, x, y: jaxmlp.value_and_grad(p, x, y, MODEL),
+        "gradient by autodiff": lambda p, x, y, v: jax.grad(jaxmlp.loss)(p, x, y, MODEL),
+        "value_and_grad": lambda p, x, y, v: jaxmlp.value_and_grad(p, x, y, MODEL),
         "clipped_gradient_sum": clipped,
         "vmap(grad), clipped sum": vmap_clipped,
     }
@@ -294,7 +293,7 @@ def memory(sizes: tuple[int, ...], batches: tuple[int, ...]) -> None:
     params = [(shape((i, o), jnp.float32), shape((o,), jnp.float32)) for i, o in itertools.pairwise(sizes)]
     found: dict[str, list[float]] = {}
     for name, f in programs.items():
-        arguments = [(params, shape((n, sizes[0]), jnp.float32), shape((n,), jnp.int32)) for n in batches]
+        arguments = [(params, shape((n, sizes[0]), jnp.float32), shape((n,), jnp.int32), params) for n in batches]
         analyses = [jax.jit(f).lower(*args).compile().memory_analysis() for args in arguments]
         found[name] = [analysis.temp_size_in_bytes / 1e6 for analysis in analyses]
         print(f"{name:<28}" + "".join(f"{megabytes:>12,.1f}" for megabytes in found[name]))

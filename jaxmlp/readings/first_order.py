@@ -12,6 +12,7 @@ import functools
 import operator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from jaxmlp import checks
@@ -142,10 +143,10 @@ def variances(tape: Tape) -> Any:
         of W: (a'**2)^T mean_n d**2 + 2 a'^T * (h^T (d * delta)) / n + (h**2)^T (delta**2) / n - (h^T delta / n)**2
         of b: mean_n d**2
 
-    Every term is as small as the variance itself. h^T delta / n is the mean gradient less a'^T delta'; so the products
-    are two more than the gradient's. The difference of moments, mean g**2 - (mean g)**2, would in float32 have no
-    correct digit where the mean is 10^4 deviations; this has four. Derived here; the peer is BackPACK's `Variance`,
-    Dangel et al. 2020, arXiv 1912.10985.
+    Every term is as small as the variance itself. h^T delta / n is the mean gradient less a'^T delta', which is exact
+    enough for its square; so the products are two more than the gradient's. The difference of moments, mean g**2 -
+    (mean g)**2, would in float32 have no correct digit where the mean is 10^4 deviations; this has three. Derived here;
+    the peer is BackPACK's `Variance`, Dangel et al. 2020, arXiv 1912.10985.
 
     Args:
         tape: of a batch.
@@ -161,9 +162,10 @@ def variances(tape: Tape) -> Any:
         a_mean, h = _centred(a)
         delta_mean, d = _centred(delta)
         of_b = jnp.sum(d * d, axis=0) / n
-        crossed = (h.T @ (d * delta)) / n
-        of_W = a_mean[:, None] ** 2 * of_b[None, :] + 2 * a_mean[:, None] * crossed
-        of_W += ((h * h).T @ (delta * delta)) / n - (G - a_mean[:, None] * delta_mean[None, :]) ** 2
+        # On CPU the products take less time if their left operands have been turned round: 5 to 8 % of all.
+        hT = jax.lax.optimization_barrier(h.T)
+        of_W = a_mean[:, None] * (a_mean[:, None] * of_b[None, :] + hT @ (2 / n * d * delta))
+        of_W += (hT * hT) @ (delta * delta / n) - (G - a_mean[:, None] * delta_mean[None, :]) ** 2
         return jnp.maximum(of_W, 0), of_b
 
     return same_kind(
@@ -214,7 +216,7 @@ def directional_derivatives(tape: Tape, direction: Params) -> Array:
     )
     dtype = tape.losses.dtype
     slopes = [
-        jnp.sum(dense(a, V.astype(dtype), v.astype(dtype)) * delta, axis=1)
+        jnp.sum(dense(a, jnp.asarray(V, dtype), jnp.asarray(v, dtype)) * delta, axis=1)
         for (a, delta), (V, v) in zip(_layers(tape), direction, strict=True)
     ]
     return functools.reduce(operator.add, slopes)
@@ -227,9 +229,11 @@ def noise_scale(tape: Tape) -> Array:
     |G|**2 = |mean g|**2 - tr(Sigma) / n. McCandlish et al. 2018, arXiv 1812.06162, eq. 2.9 and appendix A.1, with
     single examples for the small batch and all n for the large one.
 
-    The sum is taken of centred terms, as in `variances`, so that nothing cancels; for a layer it is
+    Both are taken of centred terms, with the letters of `variances`, so that nothing cancels; of each layer
 
-        sum_n |a'|**2 |d_n|**2 + |h_n|**2 |delta_n|**2 + 2 (a' . h_n) (d_n . delta_n)  -  n |h^T delta / n|**2
+        mean_n |g_n - mean g|**2 = mean_n ((1 + |a'|**2) |d_n|**2 + |h_n|**2 |delta_n|**2 + 2 (a'.h_n) (d_n.delta_n))
+                                   - |C|**2
+        |mean g|**2 = |C|**2 + 2 mean_n (a'.h_n) (d_n.delta') + (1 + |a'|**2) |delta'|**2,   C = h^T delta / n
 
     Args:
         tape: of a batch.
@@ -242,14 +246,14 @@ def noise_scale(tape: Tape) -> Array:
     if n < 2:
         return jnp.full((), jnp.nan, tape.losses.dtype)
     scatter = squared_mean = jnp.zeros((), tape.losses.dtype)
-    for (a, delta), (G, db) in zip(_layers(tape), _mean_gradient(tape), strict=True):
+    for (a, delta), (G, _) in zip(_layers(tape), _mean_gradient(tape), strict=True):
         a_mean, h = _centred(a)
         delta_mean, d = _centred(delta)
-        dd = _squared_norms(d)
-        crossed = jnp.sum(h * a_mean[None, :], axis=1) * jnp.sum(d * delta, axis=1)
-        terms = (1 + jnp.sum(a_mean**2)) * dd + _squared_norms(h) * _squared_norms(delta) + 2 * crossed
-        scatter += jnp.mean(terms) - jnp.sum((G - a_mean[:, None] * delta_mean[None, :]) ** 2)
-        squared_mean += jnp.sum(G * G) + jnp.sum(db * db)
+        aa, hh, ah = 1 + jnp.sum(a_mean**2), _squared_norms(h), _slopes(h, a_mean)
+        ee, dd, ed = jnp.sum(delta_mean**2), _squared_norms(d), _slopes(d, delta_mean)  # of delta'; |delta|**2 below
+        CC = jnp.sum((G - a_mean[:, None] * delta_mean[None, :]) ** 2)
+        scatter += jnp.mean(aa * dd + hh * (dd + 2 * ed + ee) + 2 * ah * (dd + ed)) - CC
+        squared_mean += CC + 2 * jnp.mean(ah * ed) + aa * ee
     trace = scatter * n / (n - 1)
     return trace / (squared_mean - trace / n)
 
@@ -300,6 +304,11 @@ def _centred(a: Array) -> tuple[Array, Array]:
     """The mean over the batch, and what is left of each example."""
     mean = jnp.sum(a, axis=0) / max(a.shape[0], 1)
     return mean, a - jnp.broadcast_to(mean, a.shape)
+
+
+def _slopes(rows: Array, mean: Array) -> Array:
+    """The inner product of each row with the mean."""
+    return jnp.sum(rows * mean[None, :], axis=1)
 
 
 def _squared_norms(a: Array) -> Array:
