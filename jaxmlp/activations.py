@@ -24,7 +24,7 @@ class Activation:
         second_derivative: f''(z), or None: then the readings that need it refuse.
         jacobian_product: where f is not elementwise: `(z, da) -> dz`, the rows of da times the Jacobians da/dz.
         jacobian_product_tangent: `(z, da, Rz) -> ` how `jacobian_product(z, da)` changes as z does by Rz, or None: then
-            the readings that need it refuse. Those take the Jacobian to be symmetric, as softmax's is.
+            the readings that need it refuse. Curvature readings take the Jacobian to be symmetric, as softmax's is.
     """
 
     name: str
@@ -68,8 +68,6 @@ class Activation:
         Returns:
             Ra `(..., d)`.
         """
-        if self.jacobian_product is not None:
-            self._second()
         return self.pullback(z, Rz)  # an elementwise derivative, or a symmetric Jacobian, is its own adjoint
 
     def pullback_tangent(self, z: Array, da: Array, Rz: Array, Rda: Array) -> Array:

@@ -124,7 +124,10 @@ def check_shapes(name: str, tree: Any, shapes: Sequence[tuple[tuple[int, ...], t
         got = [tuple(jnp.shape(leaf) for leaf in layer) for layer in tree]
     except TypeError:
         got = _brief(tree)
-    if got != list(shapes):
+    if isinstance(got, list) and got == list(shapes):
+        for leaf in (leaf for layer in tree for leaf in layer):
+            check_real(name, jnp.asarray(leaf) if not hasattr(leaf, "dtype") else leaf)
+    else:
         raise ValueError(f"{name} must have the shapes of params, [(W, b), ...] = {list(shapes)}; got {got}.")
 
 

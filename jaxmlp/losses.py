@@ -13,6 +13,8 @@ import jax.numpy as jnp
 
 from jaxmlp.types import Array
 
+BLOCK = 16  # examples whose S are made at a time, of losses that know no better
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -27,7 +29,8 @@ class Loss:
         targets: what y holds: `"values"`, `"classes"` (integer labels `(n,)`, or one-hot rows), `"binary"` (0 or 1) or
             `"signs"` (-1 or 1). It decides what `accuracy` counts.
         reads: what o holds: `"values"`, `"probabilities"` or `"logits"`.
-        hessian_product: `(o, y, v (d_L,)) -> S S^T v`, where it is cheaper than by S; None multiplies by S.
+        hessian_product: `(o, y, v (d_L,)) -> S S^T v` without making S; None multiplies by S.
+        factor_product: `(o, y, e (k,)) -> S e`, likewise.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Loss:
     targets: Literal["values", "classes", "binary", "signs"] = "values"
     reads: Literal["values", "probabilities", "logits"] = "values"
     hessian_product: Callable[[Array, Array, Array], Array] | None = None
+    factor_product: Callable[[Array, Array, Array], Array] | None = None
 
     def __post_init__(self) -> None:
         """Check the words, each of which would otherwise be taken for another in silence."""
@@ -137,13 +141,15 @@ def each_hessian_product(loss: Loss, outputs: Array, y: Array, v: Array) -> Arra
     """
     if loss.hessian_product is not None:
         return jax.vmap(loss.hessian_product)(outputs, y, v)
+    count_factor_columns(loss, outputs, y)
     factor = _need_factor(loss)
 
-    def product(o: Array, y: Array, v: Array) -> Array:
+    def product(one: tuple[Array, Array, Array]) -> Array:
+        o, y, v = one
         S = factor(o, y)
         return S @ (S.T @ v)
 
-    return jax.vmap(product)(outputs, y, v)
+    return jax.lax.map(product, (outputs, y, v), batch_size=BLOCK)
 
 
 def count_factor_columns(loss: Loss, outputs: Array, y: Array) -> int:
@@ -155,30 +161,20 @@ def count_factor_columns(loss: Loss, outputs: Array, y: Array) -> int:
         y: `(n, d_L)` targets.
 
     Raises:
-        ValueError: If the loss has no `hessian_factor`.
+        ValueError: If the loss has no `hessian_factor`, or it is not a matrix with a row for each output.
     """
     one = jax.ShapeDtypeStruct(outputs.shape[1:], outputs.dtype)
-    return jax.eval_shape(_need_factor(loss), one, one).shape[1]
-
-
-def each_factor_column(loss: Loss, outputs: Array, y: Array, k: Array | int) -> Array:
-    """Return one column of every example's S; no S is kept.
-
-    Args:
-        loss: the loss.
-        outputs: a_L `(n, d_L)`.
-        y: `(n, d_L)` targets.
-        k: which column.
-
-    Returns:
-        `(n, d_L)`.
-    """
-    factor = _need_factor(loss)
-    return jax.vmap(lambda o, y: jax.lax.dynamic_index_in_dim(factor(o, y), k, axis=1, keepdims=False))(outputs, y)
+    S = jax.eval_shape(_need_factor(loss), one, one)
+    if len(S.shape) != 2 or S.shape[:1] != one.shape:
+        raise ValueError(
+            f"the hessian_factor of loss {loss.name!r} must have shape ({one.shape[0]}, k) for one example, "
+            f"a row for each output; got {S.shape}."
+        )
+    return S.shape[1]
 
 
 def each_factor_product(loss: Loss, outputs: Array, y: Array, e: Array) -> Array:
-    """Return S e for every example; no S is kept.
+    """Return S e for every example; of one's own loss, some S are made at a time.
 
     Args:
         loss: the loss.
@@ -189,8 +185,10 @@ def each_factor_product(loss: Loss, outputs: Array, y: Array, e: Array) -> Array
     Returns:
         `(n, d_L)`.
     """
+    if loss.factor_product is not None:
+        return jax.vmap(loss.factor_product)(outputs, y, e)
     factor = _need_factor(loss)
-    return jax.vmap(lambda o, y, e: jnp.sum(factor(o, y) * e[None, :], axis=1))(outputs, y, e)
+    return jax.lax.map(lambda one: factor(one[0], one[1]) @ one[2], (outputs, y, e), batch_size=BLOCK)
 
 
 def _need_factor(loss: Loss) -> Callable[[Array, Array], Array]:
@@ -206,28 +204,27 @@ def _separable(
     name: str,
     value: Callable[[Array, Array], Array],
     gradient: Callable[[Array, Array], Array],
-    curvature: Callable[[Array, Array], Array],
+    root: Callable[[Array, Array], Array],
     **kinds: Any,
 ) -> Loss:
-    """Make a loss that is a sum over outputs: its Hessian is the diagonal matrix of `curvature(o, y) (d_L,)`."""
-    factor, product = _DiagonalFactor(curvature), _DiagonalProduct(curvature)
-    return Loss(name, value, gradient, factor, hessian_product=product, **kinds)
+    """Make a loss that is a sum over outputs: S is diagonal, `root(o, y) (d_L,)` the roots of the second derivatives.
+
+    Their squares may overflow where what they are multiplied by is as small.
+    """
+    products = {"hessian_product": _Diagonal(root, 2), "factor_product": _Diagonal(root, 1)}
+    return Loss(name, value, gradient, _Diagonal(root, 0), **products, **kinds)
 
 
 @dataclass(frozen=True)
-class _DiagonalFactor:  # no closure, which could not be pickled
-    curvature: Callable[[Array, Array], Array]
+class _Diagonal:  # no closures, which could not be pickled
+    root: Callable[[Array, Array], Array]
+    times: int  # that a vector is multiplied; 0 for the matrix itself
 
-    def __call__(self, o: Array, y: Array) -> Array:
-        return jnp.diag(jnp.sqrt(self.curvature(o, y)))
-
-
-@dataclass(frozen=True)
-class _DiagonalProduct:
-    curvature: Callable[[Array, Array], Array]
-
-    def __call__(self, o: Array, y: Array, v: Array) -> Array:
-        return self.curvature(o, y) * v
+    def __call__(self, o: Array, y: Array, v: Array | None = None) -> Array:
+        root = self.root(o, y)
+        if v is None:
+            return jnp.diag(root)
+        return root * (root * v) if self.times == 2 else root * v
 
 
 def _mean_squared_error(o: Array, y: Array) -> Array:
@@ -238,12 +235,12 @@ def _mean_squared_error_gradient(o: Array, y: Array) -> Array:
     return 2 * (o - y) / o.size
 
 
-def _mean_squared_error_curvature(o: Array, y: Array) -> Array:
-    return jnp.full_like(o, 2 / o.size)
+def _mean_squared_error_root(o: Array, y: Array) -> Array:
+    return jnp.full_like(o, (2 / o.size) ** 0.5)
 
 
 mean_squared_error = _separable(
-    "mean_squared_error", _mean_squared_error, _mean_squared_error_gradient, _mean_squared_error_curvature
+    "mean_squared_error", _mean_squared_error, _mean_squared_error_gradient, _mean_squared_error_root
 )
 """mean_j (o_j - y_j)**2"""
 
@@ -256,12 +253,12 @@ def _half_squared_error_gradient(o: Array, y: Array) -> Array:
     return o - y
 
 
-def _half_squared_error_curvature(o: Array, y: Array) -> Array:
+def _half_squared_error_root(o: Array, y: Array) -> Array:
     return jnp.ones_like(o)
 
 
 half_squared_error = _separable(
-    "half_squared_error", _half_squared_error, _half_squared_error_gradient, _half_squared_error_curvature
+    "half_squared_error", _half_squared_error, _half_squared_error_gradient, _half_squared_error_root
 )
 """sum_j (o_j - y_j)**2 / 2"""
 
@@ -274,15 +271,15 @@ def _sum_squared_error_gradient(o: Array, y: Array) -> Array:
     return 2 * (o - y)
 
 
-def _sum_squared_error_curvature(o: Array, y: Array) -> Array:
-    return jnp.full_like(o, 2)
+def _sum_squared_error_root(o: Array, y: Array) -> Array:
+    return jnp.full_like(o, 2**0.5)
 
 
 sum_squared_error = _separable(
     "sum_squared_error",
     _sum_squared_error,
     _sum_squared_error_gradient,
-    _sum_squared_error_curvature,
+    _sum_squared_error_root,
     reduction="sum",
 )
 """sum_j (o_j - y_j)**2, summed over the batch too"""
@@ -307,15 +304,15 @@ def _binary_cross_entropy_gradient(o: Array, y: Array) -> Array:
     return (1 - y) * _log_derivative(1 - o) - y * _log_derivative(o)
 
 
-def _binary_cross_entropy_curvature(o: Array, y: Array) -> Array:
-    return (1 - y) * _log_derivative(1 - o) ** 2 + y * _log_derivative(o) ** 2
+def _binary_cross_entropy_root(o: Array, y: Array) -> Array:
+    return jnp.hypot(jnp.sqrt(1 - y) * _log_derivative(1 - o), jnp.sqrt(y) * _log_derivative(o))
 
 
 binary_cross_entropy = _separable(
     "binary_cross_entropy",
     _binary_cross_entropy,
     _binary_cross_entropy_gradient,
-    _binary_cross_entropy_curvature,
+    _binary_cross_entropy_root,
     targets="binary",
     reads="probabilities",
 )
@@ -333,15 +330,15 @@ def _categorical_cross_entropy_gradient(o: Array, y: Array) -> Array:
     return -y * _log_derivative(o)
 
 
-def _categorical_cross_entropy_curvature(o: Array, y: Array) -> Array:
-    return y * _log_derivative(o) ** 2
+def _categorical_cross_entropy_root(o: Array, y: Array) -> Array:
+    return jnp.sqrt(y) * _log_derivative(o)
 
 
 categorical_cross_entropy = _separable(
     "categorical_cross_entropy",
     _categorical_cross_entropy,
     _categorical_cross_entropy_gradient,
-    _categorical_cross_entropy_curvature,
+    _categorical_cross_entropy_root,
     targets="classes",
     reads="probabilities",
 )
@@ -359,15 +356,15 @@ def _sigmoid_cross_entropy_gradient(o: Array, y: Array) -> Array:
     return jax.nn.sigmoid(o) - y
 
 
-def _sigmoid_cross_entropy_curvature(o: Array, y: Array) -> Array:
-    return jax.nn.sigmoid(o) * jax.nn.sigmoid(-o)
+def _sigmoid_cross_entropy_root(o: Array, y: Array) -> Array:
+    return jnp.sqrt(jax.nn.sigmoid(o) * jax.nn.sigmoid(-o))
 
 
 sigmoid_cross_entropy = _separable(
     "sigmoid_cross_entropy",
     _sigmoid_cross_entropy,
     _sigmoid_cross_entropy_gradient,
-    _sigmoid_cross_entropy_curvature,
+    _sigmoid_cross_entropy_root,
     targets="binary",
     reads="logits",
 )
@@ -395,6 +392,12 @@ def _softmax_cross_entropy_hessian_product(o: Array, y: Array, v: Array) -> Arra
     return jnp.sum(y) * p * (v - jnp.sum(p * v))
 
 
+def _softmax_cross_entropy_factor_product(o: Array, y: Array, e: Array) -> Array:
+    p = jax.nn.softmax(o)
+    root = jnp.sqrt(p) * e
+    return jnp.sqrt(jnp.sum(y)) * (root - p * jnp.sum(root))
+
+
 softmax_cross_entropy = Loss(
     "softmax_cross_entropy",
     _softmax_cross_entropy,
@@ -403,6 +406,7 @@ softmax_cross_entropy = Loss(
     targets="classes",
     reads="logits",
     hessian_product=_softmax_cross_entropy_hessian_product,
+    factor_product=_softmax_cross_entropy_factor_product,
 )
 """-sum_j y_j log softmax(o)_j: categorical cross-entropy of softmax(o), stable.
 
@@ -417,11 +421,11 @@ def _hinge_gradient(o: Array, y: Array) -> Array:
     return jnp.where(y * o < 1, -y, 0)
 
 
-def _hinge_curvature(o: Array, y: Array) -> Array:
+def _hinge_root(o: Array, y: Array) -> Array:
     return jnp.zeros_like(o)
 
 
-hinge = _separable("hinge", _hinge, _hinge_gradient, _hinge_curvature, targets="signs")
+hinge = _separable("hinge", _hinge, _hinge_gradient, _hinge_root, targets="signs")
 """sum_j max(0, 1 - y_j o_j), y = -1 or 1"""
 
 
@@ -434,11 +438,11 @@ def _huber_gradient(o: Array, y: Array) -> Array:
     return jnp.clip(o - y, -1, 1)
 
 
-def _huber_curvature(o: Array, y: Array) -> Array:
+def _huber_root(o: Array, y: Array) -> Array:
     return (jnp.abs(o - y) <= 1).astype(o.dtype)
 
 
-huber = _separable("huber", _huber, _huber_gradient, _huber_curvature)
+huber = _separable("huber", _huber, _huber_gradient, _huber_root)
 """sum_j r_j**2 / 2 where abs(r_j) <= 1, else abs(r_j) - 1/2, of r = o - y"""
 
 
@@ -450,11 +454,11 @@ def _poisson_nll_gradient(o: Array, y: Array) -> Array:
     return jnp.exp(o) - y
 
 
-def _poisson_nll_curvature(o: Array, y: Array) -> Array:
-    return jnp.exp(o)
+def _poisson_nll_root(o: Array, y: Array) -> Array:
+    return jnp.exp(o / 2)
 
 
-poisson_nll = _separable("poisson_nll", _poisson_nll, _poisson_nll_gradient, _poisson_nll_curvature)
+poisson_nll = _separable("poisson_nll", _poisson_nll, _poisson_nll_gradient, _poisson_nll_root)
 """sum_j exp(o_j) - y_j o_j, o the log of the rate; without log y!, which no parameter changes"""
 
 

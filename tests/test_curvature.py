@@ -322,10 +322,69 @@ def test_what_is_missing_is_named():
     curvature.kfac_factors(params, x, y, no_factor, fisher="empirical")
     with pytest.raises(ValueError, match="activation 'mine' must have a jacobian_product_tangent for this reading"):
         curvature.hessian_vector_product(params, x, floats, params, no_tangent)
+    curvature.ggn_vector_product(params, x, floats, params, no_tangent)  # which needs none
+    for wrong in (lambda o, y: o, lambda o, y: jnp.ones((1, 2), o.dtype)):
+        loss = losses.Loss("mine", ours.value, ours.gradient, wrong, targets="classes")
+        for reading in (curvature.ggn_diagonal, functools.partial(curvature.ggn_vector_product, vector=params)):
+            with pytest.raises(ValueError, match=r"the hessian_factor of loss 'mine' must have shape \(2, k\) for one"):
+                reading(params=params, x=x, y=y, model=Model("tanh", loss=loss))
     hidden = Model([p_like := Activation("rows", p.fn, None, None, p.jacobian_product, p.jacobian_product_tangent)] * 2)
     with pytest.raises(ValueError, match="hidden activations must be elementwise for this reading; got 'rows'"):
         curvature.hessian_diagonal(params, x, floats, hidden)
     assert p_like.derivative is None
+
+
+def test_a_thousand_outputs_need_no_matrix_for_each_example():
+    """n k**2 numbers would be 256 MB; of one's own loss, a block of them is made."""
+    params = random_params((4, 8, 500), dtype=jnp.float32)
+    x, y = jnp.ones((256, 4), jnp.float32), jnp.zeros(256, jnp.int32)
+    model, key = Model("tanh", loss="softmax_cross_entropy"), jax.random.key(0)
+    ours = losses.softmax_cross_entropy
+    own = Model("tanh", loss=losses.Loss("own", ours.value, ours.gradient, ours.hessian_factor, targets="classes"))
+    for reading, most in (
+        (lambda p: curvature.ggn_diagonal(p, x, y, model), 5e6),
+        (lambda p: curvature.ggn_diagonal(p, x, y, model, key=key), 5e6),
+        (lambda p: curvature.kfac_factors(p, x, y, model), 12e6),
+        (lambda p: curvature.ggn_vector_product(p, x, y, p, model), 5e6),
+        (lambda p: curvature.ggn_vector_product(p, x, y, p, own), 60e6),
+    ):
+        assert jax.jit(reading).lower(params).compile().memory_analysis().temp_size_in_bytes < most
+
+
+@pytest.mark.parametrize("z", [-50.0, -20.0])
+def test_confident_probabilities_have_finite_curvature(z):
+    params = [(jnp.array([[0.0, z]], jnp.float32), jnp.zeros(2, jnp.float32))]
+    x = np.ones((1, 1), np.float32)
+    for output, loss, y in (
+        ("softmax", "categorical_cross_entropy", np.array([0])),
+        ("sigmoid", "binary_cross_entropy", np.array([[1, 0]], np.float32)),
+    ):
+        model = Model("tanh", output, loss)
+        for reading in (
+            curvature.ggn_diagonal,
+            curvature.hessian_diagonal,
+            curvature.kfac_factors,
+            functools.partial(curvature.ggn_vector_product, vector=params),
+            functools.partial(curvature.hessian_vector_product, vector=params),
+        ):
+            assert np.all(np.isfinite(flat(reading(params=params, x=x, y=y, model=model))))
+
+
+def test_many_columns_are_added_up_in_float32():
+    """In bfloat16 a sum of 300 columns would stop growing at a fraction of what it comes to."""
+    params, x = random_params((4, 300), dtype=jnp.bfloat16), jnp.ones((4, 4), jnp.bfloat16)
+    y, model = jnp.zeros(4, jnp.int32), Model(loss="softmax_cross_entropy")
+    wide = jax.tree.map(lambda a: a.astype(jnp.float32), params)
+    got, want = (flat(curvature.ggn_diagonal(p, x, y, model)).astype(np.float32) for p in (params, wide))
+    assert abs(np.sum(got) / np.sum(want) - 1) < 0.02
+
+
+def test_on_probabilities_the_exact_factors_are_the_empirical_ones():
+    """As the docstring says: their Hessian in the outputs is of rank one for a label. On logits it is not."""
+    params, x, y, _ = CLASSES.draw()
+    for model, equal in ((Model("silu", "softmax", "categorical_cross_entropy"), True), (CLASSES.model, False)):
+        exact, empirical = (curvature.kfac_factors(params, x, y, model, fisher=f) for f in ("exact", "empirical"))
+        assert np.allclose(flat(exact), flat(empirical), rtol=1e-4, atol=1e-6) == equal
 
 
 def test_wrong_arguments_are_refused():

@@ -43,6 +43,26 @@ def test_large_weights_saturate_what_is_bounded():
     assert statistics("tanh", 100.0, output="sigmoid").saturated_fraction[2] > 0.9
 
 
+def test_what_is_not_saturated():
+    """ReLUs that are off, at any scale, and a softmax of a thousand classes before training."""
+    for scale in (0.01, 1.0, 100.0):
+        assert np.all(statistics("relu", scale).saturated_fraction == 0)
+    params, x = random_params((8, 1000)), jax.random.normal(jax.random.key(0), (50, 8), DTYPE)
+    tape = jaxmlp.backward(params, x, jnp.zeros(50, jnp.int32), Model("tanh", "softmax", "categorical_cross_entropy"))
+    assert layer_statistics(tape).saturated_fraction[0] < 0.05
+
+
+def test_an_empty_batch_and_many_networks():
+    params = [random_params((3, 4, 2), seed) for seed in range(2)]
+    x, y = jnp.ones((5, 3), DTYPE), jnp.zeros((5, 2), DTYPE)
+    assert np.all(np.isnan(layer_statistics(jaxmlp.backward(params[0], x[:0], y[:0])).activation_rms))
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
+    together = jax.jit(jax.vmap(lambda p: layer_statistics(jaxmlp.backward(p, x, y))))(stacked)
+    for i, one in enumerate(params):
+        for got, want in zip(together, layer_statistics(jaxmlp.backward(one, x, y)), strict=True):
+            np.testing.assert_allclose(got[i], want, rtol=1e-5)
+
+
 def test_dead_units_are_counted():
     params = random_params((8, 40, 3))
     off = jnp.where(jnp.arange(40) < 10, -100, 0).astype(DTYPE)

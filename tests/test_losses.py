@@ -64,6 +64,7 @@ def test_the_factor_and_the_product_are_those_of_the_hessian(loss):
     np.testing.assert_allclose(S @ S.T, hessian, **TOLERANCE)
     v = jnp.arange(4, dtype=DTYPE) - 1
     np.testing.assert_allclose(loss.hessian_product(o, y, v), hessian @ v, **TOLERANCE)
+    np.testing.assert_allclose(loss.factor_product(o, y, v), S @ v, **TOLERANCE)
     assert S.dtype == loss.hessian_product(o, y, v).dtype == DTYPE
 
 
@@ -78,9 +79,14 @@ def test_hessians_by_hand():
     np.testing.assert_allclose(edge, np.diag([1, 1, 0]), rtol=1e-6)
 
 
-def test_hessians_where_a_probability_was_rounded_to_zero_or_one():
-    for name, o, y in (("categorical_cross_entropy", [0.0, 1], [1.0, 0]), ("binary_cross_entropy", [0.0, 1], [1.0, 0])):
-        assert np.all(np.isfinite(KNOWN[name].hessian_factor(jnp.array(o, DTYPE), jnp.array(y, DTYPE))))
+@pytest.mark.parametrize("name", ["categorical_cross_entropy", "binary_cross_entropy"])
+@pytest.mark.parametrize("o", [[0.0, 1], [1e-25, 1], [1, 1e-30]])
+@pytest.mark.parametrize("y", [[1.0, 0], [0, 1], [0.5, 0.5]])
+def test_hessians_of_probabilities_near_and_at_zero_and_one(name, o, y):
+    """1 / p**2 overflows where 1 / p does not; a change of p is as small as p, and their product is finite."""
+    o, y = jnp.array(o, jnp.float32), jnp.array(y, jnp.float32)
+    assert np.all(np.isfinite(KNOWN[name].hessian_factor(o, y)))
+    assert np.all(np.isfinite(KNOWN[name].hessian_product(o, y, 1e-3 * o * (1 - o))))
 
 
 @each

@@ -129,7 +129,8 @@ def ggn_diagonal(
     of W_l: (a_{l-1}**2)^T (c * sum_s dz_l(s)**2),  of b_l: sum_n c_n sum_s dz_l(s)[n]**2
 
     Each column s of S_n goes back through the network as a derivative in the outputs would (eqs. 4 and 5). The estimate
-    sends back the one vector S_n e_n, with random signs e_n. Dangel et al. 2020 (BackPACK), arXiv 1912.10985.
+    sends back the one vector S_n e_n, with random signs e_n. Dangel et al. 2020 (BackPACK), arXiv 1912.10985. The
+    loss's Hessian is that in the outputs, as `kfac_factors` explains.
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.
@@ -150,9 +151,11 @@ def ggn_diagonal(
     inputs, zs, outputs = forward_pass(params, x, model)
 
     def add(sums: list[Array], s: Array) -> list[Array]:
-        return [total + dz * dz for total, dz in zip(sums, backward_pass(params, zs, s, model), strict=True)]
+        dzs = backward_pass(params, zs, s, model)
+        return [total + (dz * dz).astype(total.dtype) for total, dz in zip(sums, dzs, strict=True)]
 
-    sums = _over_factor(add, [jnp.zeros_like(z) for z in zs], outputs, y, model, key)
+    sums = _over_factor(add, [jnp.zeros(z.shape, _wide(z)) for z in zs], outputs, y, model, key)
+    sums = [s.astype(c.dtype) for s in sums]
     return same_kind(params, [dense_vjp_params(a * a, c[:, None] * s) for a, s in zip(inputs, sums, strict=True)])
 
 
@@ -243,6 +246,10 @@ def kfac_factors(
 
     The block is exactly A (x) G for a single example, and for a linear network under squared error.
 
+    The GGN is the Fisher matrix of the network's distribution where the loss reads logits (`softmax_cross_entropy`,
+    `sigmoid_cross_entropy`), `poisson_nll`'s log-rates, or values under squared error. A loss that reads probabilities
+    has another Hessian in these, of rank one for a label: with it "exact" is "empirical". Prefer the loss on logits.
+
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.
         x: `(n, d_0)` inputs.
@@ -269,9 +276,10 @@ def kfac_factors(
     inputs, zs, outputs = forward_pass(params, x, model)
 
     def add(sums: list[Array], s: Array) -> list[Array]:
-        return [G + dz.T @ (c[:, None] * dz) for G, dz in zip(sums, backward_pass(params, zs, s, model), strict=True)]
+        dzs = backward_pass(params, zs, s, model)
+        return [G + (dz.T @ (c[:, None] * dz)).astype(G.dtype) for G, dz in zip(sums, dzs, strict=True)]
 
-    zeros = [jnp.zeros((z.shape[1], z.shape[1]), z.dtype) for z in zs]
+    zeros = [jnp.zeros((z.shape[1], z.shape[1]), _wide(z)) for z in zs]
     if fisher == "empirical":
         Gs = add(zeros, losses.each_gradient(model.loss_function, outputs, y))
     else:
@@ -283,7 +291,7 @@ def kfac_factors(
         a1 = jnp.concatenate([a, jnp.ones_like(a[:, :1])], axis=1)
         return a1.T @ (share[:, None] * a1)
 
-    return same_kind(params, [(of_inputs(a), G) for a, G in zip(inputs, Gs, strict=True)])
+    return same_kind(params, [(of_inputs(a), G.astype(c.dtype)) for a, G in zip(inputs, Gs, strict=True)])
 
 
 def empirical_ntk(params: Params, x1: ArrayLike, x2: ArrayLike, model: Model = Model()) -> Array:
@@ -378,9 +386,15 @@ def _over_factor(
         return add(start, losses.each_factor_product(loss, outputs, y, signs))
 
     def step(sums: list[Array], column: Array) -> tuple[list[Array], None]:
-        return add(sums, losses.each_factor_column(loss, outputs, y, column)), None
+        unit = jnp.broadcast_to((jnp.arange(k) == column).astype(outputs.dtype), (outputs.shape[0], k))
+        return add(sums, losses.each_factor_product(loss, outputs, y, unit)), None
 
     return jax.lax.scan(step, start, jnp.arange(k))[0]
+
+
+def _wide(a: Array) -> jnp.dtype:
+    """A dtype to add many up in."""
+    return a.dtype if jnp.finfo(a.dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
 def _checked_vector(vector: Params, params: Params) -> Params:

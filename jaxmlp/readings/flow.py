@@ -19,9 +19,9 @@ class LayerStatistics(NamedTuple):
         gradient_rms: `(L,)`, of dW_l, the gradient of `tape.loss`.
         dead_fraction: `(L,)`, the share of units whose activation is 0 for every example: dead ReLUs.
         saturated_fraction: `(L,)`, the share of activations, over examples and units, that have levelled off: within
-            0.01 of -1, 0 or 1, and more than 1 away from their pre-activation. Counted where all of a layer's
-            activations lie in [-1, 1], as those of tanh, sigmoid, softsign and softmax do, else 0; the tape does not
-            know the activation. It says nothing of sine.
+            0.01 of -1, 0 or 1, from a pre-activation beyond -2.5 or 2.5. The tape does not know the activation: they
+            are counted where all of a layer's activations lie in [-1, 1] and are not max(0, z), as for tanh, sigmoid,
+            softsign and softmax, else 0. It says nothing of sine.
     """
 
     activation_rms: Array
@@ -61,5 +61,6 @@ def _rms(a: Array) -> Array:
 
 def _saturated(a: Array, z: Array) -> Array:
     size = jnp.abs(a)
-    levelled = (jnp.minimum(size, jnp.abs(size - 1)) < 0.01) & (jnp.abs(z - a) > 1)
-    return jnp.where(jnp.max(size) <= 1, jnp.mean(levelled.astype(a.dtype)), 0)
+    levelled = (jnp.minimum(size, jnp.abs(size - 1)) < 0.01) & (jnp.abs(z) > 2.5)
+    bounded = (jnp.max(size, initial=0) <= 1) & ~jnp.all(a == jnp.maximum(z, 0))
+    return jnp.where(bounded, jnp.mean(levelled.astype(a.dtype)), 0)
