@@ -129,7 +129,7 @@ def second_moments(tape: Tape) -> Any:
 
     Returns:
         `[(of W_1, of b_1), ...]`, a list or tuple as the tape's params were; 0 for an empty batch. With the gradient,
-        1.45 gradients.
+        1.45 to 1.5 gradients.
     """
     n = _at_least_one(tape)
     return same_kind(tape.deltas, [dense_vjp_params(a * a, delta * delta / n) for a, delta in _layers(tape)])
@@ -153,7 +153,7 @@ def variances(tape: Tape) -> Any:
 
     Returns:
         `[(of W_1, of b_1), ...]`, a list or tuple as the tape's params were, divided by n and not n - 1; 0 for a single
-        example and for none. With the gradient, 1.85 to 1.95 gradients.
+        example and for none. With the gradient, 1.85 to 2 gradients.
     """
     n = _at_least_one(tape)
     mean = _mean_gradient(tape)
