@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import worked_example
 from helpers import DTYPE, random_params
 
 import jaxmlp
-from examples import worked_example
 from jaxmlp import Model, activations, losses
 
 
