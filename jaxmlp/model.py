@@ -375,7 +375,7 @@ def check_inputs(params: Params, x: ArrayLike, model: Model, *, batch: bool) -> 
         TypeError: If `model` is not a `Model`.
     """
     if not isinstance(model, Model):
-        raise TypeError(f"model must be a Model; got {type(model).__name__}. Write e.g. Model(activation='tanh').")
+        raise TypeError(f"model must be a Model; got {model!r:.60}. Write e.g. Model(activation='tanh').")
     checks.check_params(params)
     x = x if hasattr(x, "shape") else np.asarray(x)
     checks.check_inputs(x, params[0][0].shape[0], batch=batch)
