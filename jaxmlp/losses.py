@@ -78,6 +78,15 @@ def coefficients(loss: Loss, n: int, weights: Array | None, dtype: jnp.dtype) ->
     return jnp.where(total == 0, 0, weights / jnp.where(total == 0, 1, total))
 
 
+def widened(a: Array) -> Array:
+    """Return the array in at least float32, for sums over many.
+
+    Args:
+        a: floating-point numbers.
+    """
+    return a if jnp.finfo(a.dtype).bits >= 32 else a.astype(jnp.float32)
+
+
 def each(loss: Loss, outputs: Array, y: Array) -> Array:
     """Return the one-example losses loss_n.
 

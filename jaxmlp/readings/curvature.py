@@ -154,7 +154,7 @@ def ggn_diagonal(
         dzs = backward_pass(params, zs, s, model)
         return [total + (dz * dz).astype(total.dtype) for total, dz in zip(sums, dzs, strict=True)]
 
-    sums = _over_factor(add, [jnp.zeros(z.shape, _wide(z)) for z in zs], outputs, y, model, key)
+    sums = _over_factor(add, [jnp.zeros_like(losses.widened(z)) for z in zs], outputs, y, model, key)
     sums = [s.astype(c.dtype) for s in sums]
     return same_kind(params, [dense_vjp_params(a * a, c[:, None] * s) for a, s in zip(inputs, sums, strict=True)])
 
@@ -279,7 +279,7 @@ def kfac_factors(
         dzs = backward_pass(params, zs, s, model)
         return [G + (dz.T @ (c[:, None] * dz)).astype(G.dtype) for G, dz in zip(sums, dzs, strict=True)]
 
-    zeros = [jnp.zeros((z.shape[1], z.shape[1]), _wide(z)) for z in zs]
+    zeros = [jnp.zeros((z.shape[1], z.shape[1]), losses.widened(z).dtype) for z in zs]
     if fisher == "empirical":
         Gs = add(zeros, losses.each_gradient(model.loss_function, outputs, y))
     else:
@@ -390,11 +390,6 @@ def _over_factor(
         return add(sums, losses.each_factor_product(loss, outputs, y, unit)), None
 
     return jax.lax.scan(step, start, jnp.arange(k))[0]
-
-
-def _wide(a: Array) -> jnp.dtype:
-    """A dtype to add many up in."""
-    return a.dtype if jnp.finfo(a.dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
 def _checked_vector(vector: Params, params: Params) -> Params:

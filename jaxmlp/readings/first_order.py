@@ -19,6 +19,7 @@ import numpy as np
 from jaxmlp import checks
 from jaxmlp.backprop import Tape, same_kind
 from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params
+from jaxmlp.losses import widened
 from jaxmlp.types import Array, ArrayLike, Params
 
 
@@ -245,9 +246,9 @@ def noise_scale(tape: Tape) -> Array:
     n = tape.losses.shape[0]
     if n < 2:
         return jnp.full((), jnp.nan, tape.losses.dtype)
-    scatter = squared_mean = jnp.zeros((), _wide(tape.losses).dtype)
+    scatter = squared_mean = jnp.zeros((), widened(tape.losses).dtype)
     for (a, delta), (G, _) in zip(_layers(tape), _mean_gradient(tape), strict=True):
-        a, delta, G = _wide(a), _wide(delta), _wide(G)
+        a, delta, G = widened(a), widened(delta), widened(G)
         a_mean, h = _centred(a)
         delta_mean, d = _centred(delta)
         aa, hh, ah = 1 + jnp.sum(a_mean**2), _squared_norms(h), _slopes(h, a_mean)
@@ -327,8 +328,4 @@ def _slopes(rows: Array, mean: Array) -> Array:
 
 def _squared_norms(a: Array) -> Array:
     """Of each row; in at least float32, as the squares of halves overflow."""
-    return jnp.sum(_wide(a) ** 2, axis=1)
-
-
-def _wide(a: Array) -> Array:
-    return a if jnp.finfo(a.dtype).bits >= 32 else a.astype(jnp.float32)
+    return jnp.sum(widened(a) ** 2, axis=1)

@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import backprop, checks
+from jaxmlp.losses import widened
 from jaxmlp.model import Model, check_batch, count_params, forward, right_decisions
 from jaxmlp.optimizers import Optimizer
 from jaxmlp.training import checkpoints
-from jaxmlp.training.loop import check_training, make_epoch, widened
+from jaxmlp.training.loop import check_training, make_epoch
 from jaxmlp.training.steps import TrainState, ValueAndGrad, copied, new_state
 from jaxmlp.training.weighting import ClassWeights, example_weights
 from jaxmlp.types import Array, ArrayLike, Params

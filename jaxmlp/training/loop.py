@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import backprop, checks
+from jaxmlp.losses import widened
 from jaxmlp.model import Model, check_batch
 from jaxmlp.optimizers import Optimizer
 from jaxmlp.training.shuffling import next_order
@@ -143,15 +144,6 @@ def make_epoch(
         return state, jnp.sum(losses * jnp.sum(w, axis=1)) / jnp.where(total == 0, 1, total)
 
     return epoch if updates > 1 else whole_batch
-
-
-def widened(a: Array) -> Array:
-    """Return the array in at least float32, for sums over many.
-
-    Args:
-        a: floating-point numbers.
-    """
-    return a if jnp.finfo(a.dtype).bits >= 32 else a.astype(jnp.float32)
 
 
 def _take(a: Array, rows: Array) -> Array:
