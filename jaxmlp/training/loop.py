@@ -5,6 +5,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from jaxmlp import backprop, checks
 from jaxmlp.losses import widened
@@ -24,9 +26,10 @@ def train(
     *,
     epochs: int,
     batch_size: int,
+    weights: ArrayLike | None = None,
     value_and_grad: ValueAndGrad = backprop.value_and_grad,
 ) -> tuple[TrainState, Array]:
-    """Train for some epochs; pure, so jit it, vmap it over keys, learning rates or data.
+    """Train for some epochs; pure, so jit it, vmap it over keys, learning rates, weights or data.
 
     Every epoch visits each example once, in an order drawn from `state.key` (`next_order` says how). Where
     `batch_size` does not divide n, the last batch is the smaller one exactly: filled up with examples of weight 0. One
@@ -41,12 +44,13 @@ def train(
         optimizer: the one that made the state.
         epochs: how many times to go through the data; static.
         batch_size: examples for one update, more than n meaning all of them; static.
+        weights: `(n,)` sample weights; None weighs all alike.
         value_and_grad: what makes the gradient, as in `make_train_step`.
 
     Returns:
         The state after `epochs` times ceil(n / batch_size) updates, and losses `(epochs,)`: each the epoch's mean of
-        the loss before each update, over the examples for a mean loss (a smaller batch counts for less), over the
-        updates for a sum; in at least float32.
+        the loss before each update, over the examples for a mean loss (weighted as they are; a smaller batch counts
+        for less), over the updates for a sum; in at least float32.
 
     Raises:
         ValueError: If a shape or dtype does not fit, a concrete target is not one that the loss can take, there is no
@@ -62,9 +66,10 @@ def train(
         >>> losses.shape, bool(losses[-1] < 0.1 * losses[0])
         ((100,), True)
     """
-    x, y, _ = check_batch(state.params, x, y, model)
+    x, y, w = check_batch(state.params, x, y, model, weights)
     check_training(x, y, model, epochs=epochs, batch_size=batch_size)
-    epoch = make_epoch(x, y, None, model, optimizer, batch_size, value_and_grad)
+    w = w if w is None else w.astype(state.params[0][0].dtype)
+    epoch = make_epoch(x, y, w, model, optimizer, batch_size, value_and_grad)
     return jax.lax.scan(lambda state, _: epoch(state), state, length=epochs)
 
 
@@ -148,4 +153,7 @@ def make_epoch(
 
 def _take(a: Array, rows: Array) -> Array:
     """a[rows], where every row is known to exist."""
+    mesh = jax.typeof(a).sharding.mesh
+    if AxisType.Explicit in mesh.axis_types:  # rows of any device may meet in a batch
+        return a.at[rows].get(mode="promise_in_bounds", out_sharding=NamedSharding(mesh, P()))
     return a.at[rows].get(mode="promise_in_bounds")

@@ -1,0 +1,143 @@
+"""One batch on many devices: each takes its share, and one sum makes the gradient whole."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.core
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxmlp.losses import widened
+from jaxmlp.model import Model, check_batch
+from jaxmlp.training.steps import ValueAndGrad
+from jaxmlp.types import Array, ArrayLike, Params
+
+
+def data_parallel(value_and_grad: ValueAndGrad, mesh: Mesh, axis: str = "data") -> ValueAndGrad:
+    """Make a `value_and_grad` that shares the batch among devices; it fits in wherever the other one does.
+
+    With k devices, and share s of the examples having the loss f_s, the gradient g_s and the weight w_s (the sum of
+    its sample weights; without weights, the number of its examples),
+
+        loss = sum_s w_s f_s / sum_s w_s,  gradient = sum_s w_s g_s / sum_s w_s
+
+    for a mean loss, and the plain sums for a sum loss: what one device returns, but for rounding. All three sums are
+    one `psum`. Where k does not divide n, the last example is repeated with weight 0. The parameters are whole on every
+    device.
+
+    Args:
+        value_and_grad: by hand (`jaxmlp.value_and_grad`), by autodiff (`jax.value_and_grad(jaxmlp.loss)`), or one's
+            own, called as `value_and_grad(params, x, y, model, weights=...)`. A weight penalty in it counts once with
+            a mean loss, k times with a sum loss.
+        mesh: of devices, its axes of any type; along other axes than `axis` the devices do the same work.
+        axis: that the batch is shared along.
+
+    Returns:
+        `(params, x, y, model, weights=None) -> (loss, gradient)`, jitted; equal arguments make equal functions, so
+        that nothing is compiled twice. The batch may lie in host memory, on one device, or on the mesh; the results lie
+        whole on every device of the mesh.
+
+    Raises:
+        ValueError: If the mesh has no such axis; when called: as `value_and_grad` does.
+        TypeError: If `mesh` is not a `jax.sharding.Mesh`.
+
+    Example:
+        >>> import jax, jaxmlp
+        >>> mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+        >>> sharded = jaxmlp.data_parallel(jaxmlp.value_and_grad, mesh)
+        >>> x = jax.numpy.linspace(-1, 1, 30)[:, None]
+        >>> params = jaxmlp.init_mlp(jax.random.key(0), (1, 8, 1))
+        >>> loss, gradient = sharded(params, x, x**2)
+        >>> bool(jax.numpy.allclose(loss, jaxmlp.loss(params, x, x**2)))
+        True
+    """
+    if not isinstance(mesh, Mesh):
+        raise TypeError(f"mesh must be a jax.sharding.Mesh; got {mesh!r:.60}. jax.make_mesh makes one.")
+    if axis not in mesh.axis_names:
+        raise ValueError(f"axis must be one of the mesh's, {', '.join(map(repr, mesh.axis_names))}; got {axis!r}.")
+    return _DataParallel(value_and_grad, mesh, axis)
+
+
+@dataclass(frozen=True)
+class _DataParallel:
+    """What `data_parallel` returns: a function that is equal to another one of the same fields."""
+
+    value_and_grad: ValueAndGrad
+    mesh: Mesh
+    axis: str
+
+    def __call__(
+        self,
+        params: Params,
+        x: ArrayLike,
+        y: ArrayLike,
+        model: Model = Model(),
+        *,
+        weights: ArrayLike | None = None,
+    ) -> tuple[Array, Any]:
+        x, y, weights = check_batch(params, x, y, model, weights)  # here, while labels are concrete
+        arrays = jax.tree.map(self._reachable, (params, x, y, weights))
+        return _sharded(*arrays, model, self.value_and_grad, self.mesh, self.axis)
+
+    def _reachable(self, a: Array) -> Array:
+        """The array, moved to the mesh where it is bound to devices elsewhere, which jit would not move."""
+        bound = not isinstance(a, jax.core.Tracer) and getattr(a, "committed", False)
+        if bound and a.sharding.device_set != set(self.mesh.devices.flat):
+            return jax.device_put(a, NamedSharding(self.mesh, P()))
+        return a
+
+
+@functools.partial(jax.jit, static_argnames=("value_and_grad", "mesh", "axis"))
+def _sharded(
+    params: Params,
+    x: Array,
+    y: Array,
+    weights: Array | None,
+    model: Model,
+    value_and_grad: ValueAndGrad,
+    mesh: Mesh,
+    axis: str,
+) -> tuple[Array, Any]:
+    n, shares = x.shape[0], mesh.shape[axis]
+    padding = -n % shares
+    if padding:
+        if weights is None:
+            weights = jnp.ones(n, jnp.result_type(params[0][0]))
+        x, y = (_padded(_placed(a, mesh, P()), padding, "edge") for a in (x, y))
+        weights = _padded(_placed(weights, mesh, P()), padding, "constant")
+
+    def one_share(params: Params, x: Array, y: Array, weights: Array | None) -> tuple[Array, Any]:
+        results = value_and_grad(params, x, y, model, weights=weights)
+        if model.loss_function.reduction == "sum":
+            return jax.lax.psum(results, axis)
+        weight = jnp.asarray(float(x.shape[0])) if weights is None else jnp.sum(widened(weights))
+
+        def weighted(a: Array) -> Array:
+            return widened(a) * weight.astype(widened(a).dtype)
+
+        sums, total = jax.lax.psum((jax.tree.map(weighted, results), weight), axis)
+        total = jnp.where(total == 0, 1, total)
+        return jax.tree.map(lambda a, s: (s / total.astype(s.dtype)).astype(a.dtype), results, sums)
+
+    batch = jax.tree.map(lambda a: _placed(a, mesh, P(axis)), (x, y, weights))
+    params = jax.tree.map(lambda p: _placed(p, mesh, P()), params)
+    # Unchecked: were the parameters known to be the same everywhere, autodiff would sum over the devices by itself.
+    return jax.shard_map(
+        one_share, mesh=mesh, in_specs=(P(), P(axis), P(axis), P(axis)), out_specs=P(), check_vma=False
+    )(params, *batch)
+
+
+def _placed(a: Array, mesh: Mesh, spec: P) -> Array:
+    """The array, laid out as a mesh with explicit axes wants it said; other axes are left to the compiler."""
+    explicit = {name for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True) if kind == AxisType.Explicit}
+    if not explicit:
+        return a
+    return jax.sharding.reshard(a, NamedSharding(mesh, P(*(name if name in explicit else None for name in spec))))
+
+
+def _padded(a: Array, padding: int, mode: str) -> Array:
+    """The array with some rows more."""
+    return jnp.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1), mode=mode)
