@@ -18,7 +18,7 @@ FEWEST = 4  # members that are worth a chunk; products of two or three at once t
 
 
 def ensemble_map(
-    fn: Callable[..., Any], *, chunk_size: int | None = None, devices: Sequence[jax.Device] | None = None
+    fn: Callable[..., Any], *, chunk_size: int | None = None, devices: Sequence[Any] | None = None
 ) -> Callable[..., Any]:
     """Map a function of one member over many: `jax.vmap`, shared among devices and taken in chunks.
 
@@ -132,8 +132,8 @@ def init_ensemble(key: Array, members: int, sizes: Sequence[int], **kwargs: Any)
 def _count_members(tree: Any) -> int:
     """The length of the leading axis that all leaves share."""
     shapes = {np.shape(leaf) for leaf in jax.tree.leaves(tree)}
-    lengths = {shape[0] if shape else None for shape in shapes}
-    if len(lengths) != 1 or None in lengths:
+    lengths = {shape[0] for shape in shapes if shape}
+    if len(lengths) != 1 or () in shapes:
         raise ValueError(
             f"every argument must be arrays of one leading axis, the members; got the shapes {sorted(shapes)}. "
             f"What all members share, the function closes over."

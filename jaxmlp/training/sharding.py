@@ -20,7 +20,7 @@ def data_parallel(value_and_grad: ValueAndGrad, mesh: Mesh, axis: str = "data") 
     """Make a `value_and_grad` that shares the batch among devices; it fits in wherever the other one does.
 
     With k devices, and share s of the examples having the loss f_s, the gradient g_s and the weight w_s (the sum of
-    its sample weights; without weights, the number of its examples),
+    its sample weights; without weights 1, the shares being equal),
 
         loss = sum_s w_s f_s / sum_s w_s,  gradient = sum_s w_s g_s / sum_s w_s
 
@@ -101,11 +101,10 @@ def _sharded(
     mesh: Mesh,
     axis: str,
 ) -> tuple[Array, Any]:
-    n, shares = x.shape[0], mesh.shape[axis]
-    padding = -n % shares
+    n, dtype = x.shape[0], params[0][0].dtype
+    padding = -n % mesh.shape[axis]
     if padding:
-        if weights is None:
-            weights = jnp.ones(n, jnp.result_type(params[0][0]))
+        weights = jnp.ones(n, dtype) if weights is None else weights
         x, y = (_padded(_placed(a, mesh, P()), padding, "edge") for a in (x, y))
         weights = _padded(_placed(weights, mesh, P()), padding, "constant")
 
@@ -113,14 +112,11 @@ def _sharded(
         results = value_and_grad(params, x, y, model, weights=weights)
         if model.loss_function.reduction == "sum":
             return jax.lax.psum(results, axis)
-        weight = jnp.asarray(float(x.shape[0])) if weights is None else jnp.sum(widened(weights))
-
-        def weighted(a: Array) -> Array:
-            return widened(a) * weight.astype(widened(a).dtype)
-
-        sums, total = jax.lax.psum((jax.tree.map(weighted, results), weight), axis)
+        weight = jnp.sum(widened(jnp.ones(1, dtype) if weights is None else weights.astype(dtype)))
+        weighted = jax.tree.map(lambda a: widened(a) * weight, results)
+        sums, total = jax.lax.psum((weighted, weight), axis)
         total = jnp.where(total == 0, 1, total)
-        return jax.tree.map(lambda a, s: (s / total.astype(s.dtype)).astype(a.dtype), results, sums)
+        return jax.tree.map(lambda a, s: (s / total).astype(a.dtype), results, sums)
 
     batch = jax.tree.map(lambda a: _placed(a, mesh, P(axis)), (x, y, weights))
     params = jax.tree.map(lambda p: _placed(p, mesh, P()), params)
