@@ -247,7 +247,7 @@ def draw(
     right.set(xscale="log", xlim=(0.1, 30), ylim=(0, 1.02), xlabel=r"depth / $\xi_c$", ylabel="training accuracy")
     right.set_xticks((0.1, 0.3, 1, 3, 10, 30), ("0.1", "0.3", "1", "3", "10", "30"))
     right.set_xticks([], minor=True)
-    right.set_title(r"Both phases fall at one multiple of $\xi_c$")
+    right.set_title(r"The same networks, depth in units of $\xi_c$")
     right.legend(loc="lower left")
     figure.savefig(path, dpi=120)
     plt.close(figure)

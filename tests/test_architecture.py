@@ -85,6 +85,13 @@ def test_the_hand_written_path_names_no_autodiff(path):
     assert not [name for name in imports(path) if name.startswith("jax.") and name.split(".")[-1] in AUTODIFF]
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nothing_asks_which_platform_it_is_on(path):
+    asking = {"platform", "device_kind", "default_backend", "get_backend", "platform_dependent", "client"}
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    assert not [node.attr for node in nodes if isinstance(node, ast.Attribute) and node.attr in asking]
+
+
 def forbidden(*args, **kwargs):
     raise AssertionError("autodiff was called")
 
