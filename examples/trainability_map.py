@@ -2,7 +2,24 @@
 
     python examples/trainability_map.py
 
-DOC
+In a random network the images of two inputs grow alike with depth (the ordered phase, small weights) or unlike (the
+chaotic one, large weights). Schoenholz, Gilmer, Ganguli and Sohl-Dickstein 2017, Deep Information Propagation, arXiv
+1611.01232, compute xi_c, the layers in which their correlation's distance from its limit falls by a factor of e, and
+find that networks can be trained to a depth of about 6 xi_c: at the critical variance, where xi_c is infinite, to any.
+The example draws their fig. 5 with scikit-learn's digits: 80 weight variances by 13 depths, width 100, bias variance
+0.05, 160 updates by SGD with momentum 0.9 and learning rate 1e-3. A depth is a shape, so each has its program, which
+trains the 80 networks of that depth. Before, it measures chi, the factor by which the mean square of delta changes from
+layer to layer, and prints the theory's beside it. The picture is `trainability_map.png`.
+
+One sees chi agree with the theory to 1.1 % at width 300, over eight variances from 1 to 4. Trained and untrained
+networks are parted best at 5.2 xi_c on the ordered side and at 5.4 xi_c on the chaotic side, each right for 97 % of
+them, so that one number does for both. With xi_chi, the layers in which the mean square of delta changes by a factor of
+e, it is 5.2 and 9.2: where gradients explode, the depth follows xi_c instead, as the paper says. The number depends on
+the training: after 320 updates it is 6.9 and 5.2, and with half the learning rate too, 6.6 and 5.8 (6 depths, 40
+variances). At depth 75 many networks near the critical variance are but half trained.
+
+It takes about 4 minutes (2026-11-22, two x86-64 cores, jax 0.9.2). Every hidden layer of a program takes 0.2 s to
+compile.
 """
 
 import argparse
@@ -64,6 +81,7 @@ def main(
     learning_rate: float = 1e-3,
     examples: int = 1024,
     wide: int = 300,
+    deep: int = 30,
     seeds: int = 8,
     picture: str = "trainability_map.png",
 ) -> float:
@@ -76,7 +94,8 @@ def main(
         epochs: of batches of `BATCH_SIZE`.
         learning_rate: of SGD with momentum 0.9.
         examples: digits to train on.
-        wide: the width at which chi is measured,
+        wide: the width at which chi is measured, in networks of
+        deep: hidden layers, in the middle third of them,
         seeds: in so many networks for each of eight variances.
         picture: where to draw.
     """
@@ -85,8 +104,8 @@ def main(
     y = jnp.asarray(labels, jnp.int32)[:examples]
 
     some = np.array([1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4])
-    measured, predicted = measure_chi(some, wide, seeds, x[:256], y[:256]), theory(some)
-    print(f"chi: the factor of the mean delta^2 from layer to layer, in the middle third of 30 layers of {wide}")
+    measured, predicted = measure_chi(some, (64, *[wide] * deep, 10), seeds, x[:256], y[:256]), theory(some)
+    print(f"chi: the factor of the mean delta^2 from layer to layer, in the middle third of {deep} layers of {wide}")
     print("sigma_w^2  measured  theory  ratio    xi_chi   xi_c")
     for row in zip(some, measured, predicted.chi, measured / predicted.chi, *predicted[3:], strict=True):
         print("{:9.2f}{:10.4f}{:8.4f}{:7.3f}{:10.1f}{:7.1f}".format(*row))
@@ -104,13 +123,11 @@ def main(
     accuracies = np.array(rows)
     print(f"{accuracies.size} networks in {time.perf_counter() - started:.0f} s, compiling included")
 
-    here = theory(weight_variances)
-    depth = np.array(depths)[:, None]
-    fits = {}
+    here, fits = theory(weight_variances), {}
     print(f"\nthe depth c xi that best parts the networks above {HALF_WAY} from those below, and the share it parts so")
-    for phase, columns in (("ordered", here.chi <= 1), ("chaotic", here.chi > 1), ("both", here.chi > 0)):
+    for phase, chosen in (("ordered", here.chi <= 1), ("chaotic", here.chi > 1), ("both", here.chi > 0)):
         for name, xi in (("xi_c", here.xi_c), ("xi_chi", here.xi_chi)):
-            fits[phase, name] = fit(depth / xi[columns], accuracies[:, columns])
+            fits[phase, name] = fit(np.array(depths)[:, None] / xi[chosen], accuracies[:, chosen])
             print("{:8s} {:7s} c = {:5.2f}, {:.3f}".format(phase, name, *fits[phase, name]))
     draw(picture, depths, weight_variances, accuracies, fits["both", "xi_c"].c, epochs * -(-len(x) // BATCH_SIZE))
     print(f"wrote {picture}")
@@ -179,13 +196,16 @@ def train_all(
     return np.asarray(jaxmlp.ensemble_map(run)(jnp.asarray(weight_variances, jnp.float32), keys))
 
 
-def measure_chi(weight_variances: np.ndarray, width: int, seeds: int, x: jax.Array, y: jax.Array) -> np.ndarray:
-    """Return the factor of the mean delta_l**2 per layer, the geometric mean over the middle layers and the seeds."""
+def measure_chi(
+    weight_variances: np.ndarray, sizes: tuple[int, ...], seeds: int, x: jax.Array, y: jax.Array
+) -> np.ndarray:
+    """Return the factor of the mean delta_l**2 per layer, the geometric mean over the middle third and the seeds."""
+    first, last = len(sizes) // 3, 2 * len(sizes) // 3
 
     def log_chi(weight_variance: jax.Array, key: jax.Array) -> jax.Array:
-        tape = jaxmlp.backward(init(key, (64, *[width] * 30, 10), weight_variance), x, y, MODEL)
+        tape = jaxmlp.backward(init(key, sizes, weight_variance), x, y, MODEL)
         log_rms = jnp.log(layer_statistics(tape).delta_rms)
-        return 2 * (log_rms[10] - log_rms[20]) / 10
+        return 2 * (log_rms[first] - log_rms[last]) / (last - first)
 
     keys = jax.random.split(jax.random.key(0), len(weight_variances) * seeds)
     logs = jaxmlp.ensemble_map(log_chi)(jnp.repeat(jnp.asarray(weight_variances, jnp.float32), seeds), keys)

@@ -113,21 +113,38 @@ def test_the_second_call_traces_nothing():
         mapped(jnp.arange(5.0))
 
 
-@pytest.mark.parametrize(
-    ("largest", "want"),
-    [(16, 6144), (1920, 51), (6400, 15), (12_800, 7), (24_576, 4), (24_580, 1), (64_000, 1), (10**9, 1)],
-)
-def test_chunks_fit_into_cache(largest, want):
-    """As measured: 8 to 32 members are best below some 10 KB each, one at a time from 25 KB upwards."""
-    numbers = largest // 4  # float32
+@pytest.mark.parametrize("largest", [16, 6400, 10**6])
+def test_the_largest_array_of_a_member(largest):
+    """Found inside a loop, too, where most of training happens."""
 
-    def one(key):
+    def one(x):
         def body(carry, _):
-            return carry + 1, jnp.max(jnp.broadcast_to(carry, (numbers,)) + carry)
+            return carry + 1, jnp.max(jnp.broadcast_to(carry, (largest // 4,)) + carry)
 
-        return jax.lax.scan(body, key, length=2)
+        return jax.lax.scan(body, x, length=2)
 
-    assert ensembles._chunk_for_cache(one, jnp.zeros(3, jnp.float32)) == want
+    assert ensembles._largest_array(one, jnp.zeros(3, jnp.float32)) == largest
+
+
+@pytest.mark.parametrize(
+    ("share", "fitting", "want"),
+    [
+        (32, 15, 8),  # (2, 16, 16, 2) with 100 examples
+        (32, 51, 32),
+        (32, 3, 1),
+        (32, 0, 1),
+        (1000, 15, 8),
+        (40, 20, 8),
+        (36, 20, 4),  # 48 in chunks of 16, 40 in chunks of 8
+        (33, 20, 4),
+        (9, 20, 4),
+        (5, 20, 1),  # 8 members in chunks of 4 would take longer
+        (2, 20, 1),
+        (1, 20, 1),
+    ],
+)
+def test_default_chunks(share, fitting, want):
+    assert ensembles._default_chunk(share, fitting) == want
 
 
 @pytest.mark.parametrize(

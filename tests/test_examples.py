@@ -42,6 +42,13 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
         "sizes=(4, 5, 3), n=6, rounds=2, wide=(4, 3, 2), batches=(2, 8)",
         ["per_example_norms", "hessian_vector_product / jvp of grad", "vmap(grad), clipped sum", "clipped / gradient"],
     ),
+    "distributed": ("epochs=1", ["epoch   0", "1 processes, 1 devices, step 22; wrote"]),
+    "ensemble": ("(1, 3), rounds=1, steps=2", ["(64, 64, 64, 10)", "one at a time / ensemble_map"]),
+    "ensemble --chunks": ("rounds=1, steps=1, by_chunk=True", ["default", "64-256-256-10"]),
+    "scaling": (
+        "(4,), (1,), (8,), (1,), members=3, rounds=1, seconds=0.0",
+        ["width 4", "depth 1", "batch 8", "without data_parallel", "3 members of (2, 16, 16, 2)"],
+    ),
     "regression": ("hidden=(4, 4), epochs=20, n=10", ["|gradient|", "after          loss"]),
 }
 
@@ -63,7 +70,7 @@ def test_every_example_is_tried():
     assert {path.stem for path in (ROOT / "examples").rglob("*.py")} == {name.split()[0] for name in SMALL}
 
 
-LONG = ("digits", "training", "cold_start", "readings", "noise_scale", "gradient_flow")
+LONG = ("digits", "training", "cold_start", "readings", "noise_scale", "gradient_flow", "ensemble --chunks")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in SMALL])
@@ -74,10 +81,10 @@ def test_main_with_small_settings(name, tmp_path):
     assert done.returncode == 0, done.stderr
     for phrase in phrases:
         assert phrase in done.stdout
-    pictures = [word for word in done.stdout.split() if word.endswith(".png")]
-    assert sorted(path.name for path in tmp_path.iterdir()) == pictures
-    assert len(pictures) == sum("wrote" in phrase for phrase in phrases)
-    for picture in tmp_path.iterdir():
+    written = [word for word in done.stdout.split() if word.endswith((".png", ".safetensors"))]
+    assert sorted(path.name for path in tmp_path.iterdir()) == written
+    assert len(written) == sum("wrote" in phrase for phrase in phrases)
+    for picture in tmp_path.glob("*.png"):
         pixels = matplotlib.image.imread(picture)[..., :3]
         assert min(pixels.shape[:2]) > 300
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20  # an empty page has one colour

@@ -13,8 +13,10 @@ from jaxmlp import checks
 from jaxmlp.model import init_mlp
 from jaxmlp.types import Array
 
-CACHE = 96 * 1024  # bytes that the largest array of a chunk may take; measured, as `ensemble_map` says
+# Measured, as `ensemble_map` says:
+CACHE = 96 * 1024  # bytes that the largest array of a chunk may take
 FEWEST = 4  # members that are worth a chunk; products of two or three at once take longer than one by one
+ALONE = 1.4  # what a member costs one by one, of what it costs in a chunk
 
 
 def ensemble_map(
@@ -34,12 +36,13 @@ def ensemble_map(
     Args:
         fn: takes and returns any trees of arrays, without the axis of members; pure. What all members share, such as
             the data, it closes over.
-        chunk_size: how many members are computed at once on a device. None takes so many that the largest array which
-            one step of `fn` makes, times the members, fits into 96 KB, and one at a time where that is less than 4.
-            Measured on two cores of 1 MB of second-level cache, ten networks from (2, 16, 16, 2) to (784, 512, 10) and
-            batches from 10 to 10,000 (`examples/benchmarks/ensemble.py`): there the best chunk is 1 from 25 KB a
-            member upwards, and 8 to 32, all alike, below 10 KB. On a GPU or TPU, whose memory is as near to all of
-            them, write a number as large as there are members.
+        chunk_size: how many members are computed at once on a device, at most. None takes a power of two from 4 on,
+            such that the largest array which `fn` makes, times the members, fits into 96 KB, and few members are
+            repeated; or one at a time where none is. Measured on two cores of 1 MB of second-level cache, with
+            networks from (2, 16, 16, 2) to (64, 256, 256, 10) and batches from 10 to 1,000
+            (`examples/benchmarks/ensemble.py --chunks`): from 25 KB a member upwards one at a time is best, and below
+            10 KB 8 to 32, by a factor of 1.4; chunks of 10 to 15 take a fifth longer than those of 8 or 16. On a GPU
+            or TPU, whose memory is as near to all of them, write a number as large as there are members.
         devices: to share the members among; None takes all of this process.
 
     Returns:
@@ -84,9 +87,12 @@ def ensemble_map(
             return jax.vmap(one)(everything)
         some = devices[:members]
         share = -(-members // len(some))
-        chunk = min(share, chunk_size or _chunk_for_cache(one, everything))
-        chunks = -(-share // chunk)
-        chunk = -(-share // chunks)  # as even as can be
+        if chunk_size is None:
+            chunk = _default_chunk(share, CACHE // _largest_array(one, everything))
+            chunks = -(-share // chunk)
+        else:
+            chunks = -(-share // chunk_size)
+            chunk = -(-share // chunks)  # as even as can be
 
         def in_chunks(everything: Any) -> Any:  # (chunks * chunk, ...) on each device
             return jax.lax.map(one, everything, batch_size=chunk if chunk > 1 else None)
@@ -141,12 +147,17 @@ def _count_members(tree: Any) -> int:
     return lengths.pop()
 
 
-def _chunk_for_cache(one: Callable[[Any], Any], everything: Any) -> int:
-    """How many members' arrays fit into cache."""
+def _default_chunk(share: int, fitting: int) -> int:
+    """The chunk that costs a device least for its share of the members, of those that fit into cache."""
+    powers = [2**i for i in range(fitting.bit_length()) if FEWEST <= 2**i <= min(fitting, share)]
+    costs = {1: ALONE * share, **{chunk: -(-share // chunk) * chunk for chunk in powers}}
+    return min(costs, key=lambda chunk: (costs[chunk], -chunk))
+
+
+def _largest_array(one: Callable[[Any], Any], everything: Any) -> int:
+    """The bytes of the largest array that `one` makes of one member."""
     member = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), everything)
-    largest = max(_sizes(jax.make_jaxpr(one)(member).jaxpr), default=1)
-    fitting = CACHE // max(1, largest)
-    return fitting if fitting >= FEWEST else 1
+    return max(_sizes(jax.make_jaxpr(one)(member).jaxpr), default=1)
 
 
 def _sizes(jaxpr: Any) -> Iterator[int]:
@@ -157,4 +168,4 @@ def _sizes(jaxpr: Any) -> Iterator[int]:
         for program in inner:
             yield from _sizes(program)
         if not inner:
-            yield from (v.aval.size * v.aval.dtype.itemsize for v in equation.outvars)
+            yield from (max(1, v.aval.size * v.aval.dtype.itemsize) for v in equation.outvars)
