@@ -45,6 +45,19 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
     "distributed": ("epochs=1", ["epoch   0", "1 processes, 1 devices, step 22; wrote"]),
     "ensemble": ("(1, 3), rounds=1, steps=2", ["(64, 64, 64, 10)", "one at a time / ensemble_map"]),
     "ensemble --chunks": ("rounds=1, steps=1, by_chunk=True", ["default", "64-256-256-10"]),
+    "sweep": (
+        "(0.01, 0.1, 1), seeds=2, hidden=(4,), epochs=1, alone=2",
+        ["one program", "times as fast", "the best rate is", "wrote sweep.png"],
+    ),
+    "trainability_map": (
+        "(3, 5), variances=6, width=8, epochs=1, examples=64, wide=16, deep=6, seeds=2",
+        [
+            "sigma_w^2  measured  theory",
+            "the depth c xi that best parts",
+            "chaotic  xi_c",
+            "wrote trainability_map.png",
+        ],
+    ),
     "scaling": (
         "(4,), (1,), (8,), (1,), members=3, rounds=1, seconds=0.0",
         ["width 4", "depth 1", "batch 8", "without data_parallel", "3 members of (2, 16, 16, 2)"],
@@ -70,7 +83,16 @@ def test_every_example_is_tried():
     assert {path.stem for path in (ROOT / "examples").rglob("*.py")} == {name.split()[0] for name in SMALL}
 
 
-LONG = ("digits", "training", "cold_start", "readings", "noise_scale", "gradient_flow", "ensemble --chunks")
+LONG = (
+    "digits",
+    "training",
+    "cold_start",
+    "readings",
+    "noise_scale",
+    "gradient_flow",
+    "ensemble --chunks",
+    "trainability_map",
+)
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in SMALL])
