@@ -18,7 +18,7 @@ e, it is 5.2 and 9.2: where gradients explode, the depth follows xi_c instead, a
 the training: after 320 updates it is 6.9 and 5.2, and with half the learning rate too, 6.6 and 5.8 (6 depths, 40
 variances). At depth 75 many networks near the critical variance are but half trained.
 
-It takes about 4 minutes (2026-11-22, two x86-64 cores, jax 0.9.2). Every hidden layer of a program takes 0.2 s to
+It takes about 3 minutes (2026-11-22, two x86-64 cores, jax 0.9.2). Every hidden layer of a program takes 0.2 s to
 compile.
 """
 

@@ -7,9 +7,9 @@ gains up to the number of cores. Times are medians over rounds in random order, 
 operations are counted as 6 B P for a step of batch B and P weights, less 2 B d_0 d_1 for the first layer, which hands
 nothing back; memory is the compiler's count of temporary bytes. `docs/scaling.md` shows the arithmetic and the tables.
 
-Learned here: a network of width 32 costs as much as its some 60 small operations cost to start, whatever their size; from
-width 512 on the products decide. Devices beyond the cores cost a batch their waiting for one another, 40 % for eight
-on two cores, and an ensemble nothing.
+Learned here: a network of width 32 costs as much as its some 60 small operations cost to start, whatever their size;
+from width 512 on the products decide. Devices beyond the cores cost a batch their waiting for one another, 40 % for
+eight on two cores, and an ensemble nothing.
 """
 
 import os
