@@ -48,11 +48,11 @@ def main(
         num_processes: how many there are; they divide 8.
         process_id: which of them this one is.
         epochs: in total, those of the checkpoint included.
-        batch_size: of all processes together; a multiple of 8.
-        checkpoint: file to write, and to go on from where it exists.
+        batch_size: of all processes together; a multiple of 8, up to 1,408.
+        checkpoint: file to write, and to go on from where it exists; of the same batch size.
         seed: of the weights and of the orders.
     """
-    if num_processes < 1 or PARTS % num_processes or batch_size % PARTS:
+    if num_processes < 1 or PARTS % num_processes or batch_size < 1 or batch_size % PARTS:
         raise ValueError(
             f"num_processes must divide {PARTS}, and {PARTS} the batch_size; got {num_processes} and {batch_size}."
         )
@@ -84,7 +84,6 @@ def main(
     share = batch_size // PARTS
     steps = len(parts[mine[0]][0]) // share  # every part is as long
     x_test, y_test = read_part(PARTS)
-    accuracy = 0.0
     for epoch in range(int(state.step) // steps, epochs):
         orders = {part: np.random.default_rng((seed, epoch, part)).permutation(steps * share) for part in mine}
         for i in range(steps):
@@ -94,14 +93,14 @@ def main(
             state, loss = step(state, x, y)
         if chief:
             jaxmlp.save_state(checkpoint, state)  # the others are at most one sum ahead
-            accuracy = float(jaxmlp.accuracy(jax.device_get(state.params), x_test, y_test, MODEL))
+            accuracy = jaxmlp.accuracy(jax.device_get(state.params), x_test, y_test, MODEL)
             print(
                 f"epoch {epoch:3d}  loss of the last batch {float(loss):.4f}  held-out accuracy {accuracy:.3f}",
                 flush=True,
             )
     if chief:
         print(f"{num_processes} processes, {jax.device_count()} devices, step {int(state.step)}; wrote {checkpoint}")
-    return accuracy
+    return float(jaxmlp.accuracy(jax.device_get(state.params), x_test, y_test, MODEL))
 
 
 def read_part(part: int) -> tuple[np.ndarray, np.ndarray]:

@@ -161,9 +161,13 @@ def test_arguments_without_a_common_axis(arguments, message):
 
 
 def test_bad_settings():
+    with pytest.raises(TypeError, match="fn must be a function of one member; got 3"):
+        jaxmlp.ensemble_map(3)
+    with pytest.raises(ValueError, match=r"devices must name at least one device, such as .*; got \[2\]"):
+        jaxmlp.ensemble_map(jnp.sin, devices=2)
     with pytest.raises(ValueError, match="chunk_size must be an integer of at least 1; got 0"):
         jaxmlp.ensemble_map(jnp.sin, chunk_size=0)
-    with pytest.raises(ValueError, match="devices must name at least one device; got none"):
+    with pytest.raises(ValueError, match=r"devices must name at least one device, .*; got \[\]"):
         jaxmlp.ensemble_map(jnp.sin, devices=[])
     with pytest.raises(ValueError, match="members must be an integer of at least 1; got 0"):
         jaxmlp.init_ensemble(jax.random.key(0), 0, SIZES)

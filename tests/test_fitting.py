@@ -247,8 +247,10 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("with_callback", [True, False])
-def test_ctrl_c_returns_what_there_is_and_saves_it(with_callback, tmp_path):
+def test_ctrl_c_returns_what_there_is_and_saves_it(with_callback, tmp_path, request):
     """The signal itself, in the midst of a run that would take hours."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     timer = None
 
     def first_epoch(epoch, numbers):

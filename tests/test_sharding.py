@@ -41,3 +41,10 @@ def test_a_batch_that_does_not_fit_is_refused():
         sharded(params, jax.numpy.zeros((2, 5)), jax.numpy.zeros(2, int), model)
     with pytest.raises(ValueError, match=r"labels must lie in 0 \.\.\. 2 for 3 outputs; got 0 \.\.\. 3"):
         sharded(params, jax.numpy.zeros((2, 4)), jax.numpy.array([0, 3]), model)
+
+
+def test_negative_weights_are_refused():
+    sharded = jaxmlp.data_parallel(jaxmlp.value_and_grad, one_device())
+    params, x = jaxmlp.init_mlp(jax.random.key(0), (4, 3)), jax.numpy.zeros((2, 4))
+    with pytest.raises(ValueError, match=r"weights must not be negative where a batch is shared; got -1\.0"):
+        sharded(params, x, jax.numpy.zeros((2, 3)), weights=jax.numpy.array([1.0, -1.0]))

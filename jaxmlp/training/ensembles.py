@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxmlp import checks
 from jaxmlp.model import init_mlp
+from jaxmlp.training.sharding import inside_shard_map, own_context, placed_on
 from jaxmlp.types import Array
 
 # Measured, as `ensemble_map` says:
@@ -40,19 +41,21 @@ def ensemble_map(
             such that the largest array which `fn` makes, times the members, fits into 96 KB, and few members are
             repeated; or one at a time where none is. Measured on two cores of 1 MB of second-level cache, with
             networks from (2, 16, 16, 2) to (64, 256, 256, 10) and batches from 10 to 1,000
-            (`examples/benchmarks/ensemble.py --chunks`): it is within 22 % of the best chunk for each, 4 % in the
-            geometric mean; from some 25 KB a member upwards one at a time is best, and below 10 KB 8 to 32, by a factor
-            of 1.4 and more. On a GPU or TPU, whose memory is as near to all of them, write a number as large as there
-            are members.
+            (`examples/benchmarks/ensemble.py --chunks`): it is within 22 % of the best chunk for each, 5 % in the
+            geometric mean; below 10 KB a member 8 to 32 are best, by a factor of 1.4 and more, and above 30 KB large
+            chunks lose up to a factor of 2. On a GPU or TPU, whose memory is as near to all of them, write a number as
+            large as there are members.
         devices: to share the members among; None takes all of this process.
 
     Returns:
         A jitted function of the same arguments, each leaf of which has a leading axis of members, `(members, ...)`. It
-        returns what `fn` returns with that axis in front, in order.
+        returns what `fn` returns with that axis in front, in order. Keep it: as with `jax.jit`, each new one of the
+        same `fn` compiles anew. Inside another `ensemble_map`, or `jax.shard_map`, it takes only the device it is on.
 
     Raises:
-        ValueError: If `chunk_size` is not a positive integer, or `devices` is empty; when called: if no argument is an
+        ValueError: If `chunk_size` is not a positive integer, or `devices` are none; when called: if no argument is an
             array, or the leading axes differ.
+        TypeError: If `fn` is no function.
 
     Example:
         >>> import jax, jaxmlp
@@ -68,15 +71,24 @@ def ensemble_map(
         >>> losses.shape, bool(losses[5, -1] < losses[0, -1])
         ((6, 50), True)
     """
+    if not callable(fn):
+        raise TypeError(f"fn must be a function of one member; got {fn!r:.60}.")
     if chunk_size is not None:
         checks.check_count("chunk_size", chunk_size, 1)
-    devices = list(jax.local_devices() if devices is None else devices)
-    if not devices:
-        raise ValueError("devices must name at least one device; got none. Write devices=None for all of them.")
+    named = None if devices is None else list(np.ravel(np.asarray(devices, object)))
+    if named is not None and (not named or not all(isinstance(d, jax.Device) for d in named)):
+        raise ValueError(
+            f"devices must name at least one device, such as jax.devices()[:2]; got {named}. "
+            f"Write devices=None for all of them."
+        )
+
+    def members_mesh(members: int) -> Mesh:
+        some = jax.local_devices() if named is None else named  # not before the call: it would start the backend
+        return Mesh(np.array(some[: max(1, members)]), ("members",), axis_types=(AxisType.Auto,))
 
     @jax.jit
     @functools.wraps(fn)
-    def mapped(*args: Any, **kwargs: Any) -> Any:
+    def jitted(*args: Any, **kwargs: Any) -> Any:
         everything = args, kwargs
         members = _count_members(everything)
 
@@ -86,8 +98,10 @@ def ensemble_map(
 
         if members == 0:
             return jax.vmap(one)(everything)
-        some = devices[:members]
-        share = -(-members // len(some))
+        mesh = members_mesh(members)
+        alone = inside_shard_map()  # as in another ensemble_map: the devices are shared out already
+        n_devices = 1 if alone else mesh.size
+        share = -(-members // n_devices)
         if chunk_size is None:
             chunk = _default_chunk(share, CACHE // _largest_array(one, everything))
             chunks = -(-share // chunk)
@@ -98,17 +112,29 @@ def ensemble_map(
         def in_chunks(everything: Any) -> Any:  # (chunks * chunk, ...) on each device
             return jax.lax.map(one, everything, batch_size=chunk if chunk > 1 else None)
 
-        total = len(some) * chunks * chunk
+        total = n_devices * chunks * chunk
         if total > members:
             rows = np.minimum(np.arange(total), members - 1)
             everything = jax.tree.map(lambda a: a[rows], everything)
-        mesh = Mesh(np.array(some), ("members",), axis_types=(AxisType.Auto,))
-        over_devices = jax.shard_map(
-            in_chunks, mesh=mesh, in_specs=P("members"), out_specs=P("members"), check_vma=False
-        )  # unchecked, since nothing is exchanged, and `fn` may scan from a constant
-        results = over_devices(everything)
-        return results if total == members else jax.tree.map(lambda a: a[:members], results)
+        if alone:
+            return jax.tree.map(lambda a: a[:members], in_chunks(everything))
+        # Unchecked, since nothing is exchanged, and `fn` may scan from a constant.
+        results = jax.shard_map(in_chunks, mesh=mesh, in_specs=P("members"), out_specs=P("members"), check_vma=False)(
+            everything
+        )
+        if total == members:
+            return results
+        # Whole on every device: jax 0.9.2 has no name for what XLA makes of a number that the devices do not divide.
+        return jax.lax.with_sharding_constraint(jax.tree.map(lambda a: a[:members], results), NamedSharding(mesh, P()))
 
+    @functools.wraps(fn)
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        mesh = members_mesh(_count_members((args, kwargs)))
+        args, kwargs = jax.tree.map(lambda a: placed_on(mesh, a), (args, kwargs))
+        with own_context(mesh, (args, kwargs), "ensemble_map"):
+            return jitted(*args, **kwargs)
+
+    mapped.lower, mapped.trace = jitted.lower, jitted.trace  # type: ignore[attr-defined]  # as `jax.export` wants them
     return mapped
 
 
@@ -143,7 +169,7 @@ def _count_members(tree: Any) -> int:
     if len(lengths) != 1 or () in shapes:
         raise ValueError(
             f"every argument must be arrays of one leading axis, the members; got the shapes {sorted(shapes)}. "
-            f"What all members share, the function closes over."
+            f"What all members share, the function closes over; a list of numbers becomes one array by jnp.array."
         )
     return lengths.pop()
 

@@ -1,5 +1,6 @@
 """One batch on many devices: each takes its share, and one sum makes the gradient whole."""
 
+import contextlib
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import jax
 import jax.core
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxmlp import checks
 from jaxmlp.losses import widened
 from jaxmlp.model import Model, check_batch
 from jaxmlp.training.steps import ValueAndGrad
@@ -30,18 +33,21 @@ def data_parallel(value_and_grad: ValueAndGrad, mesh: Mesh, axis: str = "data") 
 
     Args:
         value_and_grad: by hand (`jaxmlp.value_and_grad`), by autodiff (`jax.value_and_grad(jaxmlp.loss)`), or one's
-            own, called as `value_and_grad(params, x, y, model, weights=...)`. A weight penalty in it counts once with
-            a mean loss, k times with a sum loss.
+            own, called as `value_and_grad(params, x, y, model, weights=...)`, which must heed the weights. A weight
+            penalty in it counts once with a mean loss, k times with a sum loss.
         mesh: of devices, its axes of any type; along other axes than `axis` the devices do the same work.
         axis: that the batch is shared along.
 
     Returns:
-        `(params, x, y, model, weights=None) -> (loss, gradient)`, jitted; equal arguments make equal functions, so
-        that nothing is compiled twice. The batch may lie in host memory, on one device, or on the mesh; the results lie
-        whole on every device of the mesh.
+        `(params, x, y, model, *, weights=None) -> (loss, gradient)`, jitted; equal arguments make equal functions, so
+        that a second one compiles nothing. The batch may lie in host memory or on the mesh, and outside of jit on any
+        device; the results lie whole on every device of the mesh. A training step compiles again at its second call,
+        when its state has come to lie there, unless it does from the first, by
+        `jax.device_put(state, NamedSharding(mesh, P()))`.
 
     Raises:
-        ValueError: If the mesh has no such axis; when called: as `value_and_grad` does.
+        ValueError: If the mesh has no such axis; when called: as `value_and_grad` does, or if a weight is negative
+            (shares of the batch could then weigh nothing), or inside `jax.shard_map`, whose devices are taken.
         TypeError: If `mesh` is not a `jax.sharding.Mesh`.
 
     Example:
@@ -78,16 +84,59 @@ class _DataParallel:
         *,
         weights: ArrayLike | None = None,
     ) -> tuple[Array, Any]:
-        x, y, weights = check_batch(params, x, y, model, weights)  # here, while labels are concrete
-        arrays = jax.tree.map(self._reachable, (params, x, y, weights))
-        return _sharded(*arrays, model, self.value_and_grad, self.mesh, self.axis)
+        x, y, w = check_batch(params, x, y, model, weights)  # here, while labels are concrete
+        known = None if w is None else checks.concrete(w)
+        if known is not None and np.any(known < 0):
+            raise ValueError(f"weights must not be negative where a batch is shared; got {known.min()}.")
+        if inside_shard_map():
+            raise ValueError(
+                "data_parallel must not stand inside jax.shard_map or ensemble_map, which have shared the devices out. "
+                "Write the plain value_and_grad there."
+            )
+        arrays = jax.tree.map(lambda a: placed_on(self.mesh, a), (params, x, y, w))
+        with own_context(self.mesh, arrays, "data_parallel"):
+            return _sharded(*arrays, model, self.value_and_grad, self.mesh, self.axis)
 
-    def _reachable(self, a: Array) -> Array:
-        """The array, moved to the mesh where it is bound to devices elsewhere, which jit would not move."""
-        bound = not isinstance(a, jax.core.Tracer) and getattr(a, "committed", False)
-        if bound and a.sharding.device_set != set(self.mesh.devices.flat):
-            return jax.device_put(a, NamedSharding(self.mesh, P()))
+
+def inside_shard_map() -> bool:
+    """Return whether what is being traced runs once on each device of some mesh."""
+    return AxisType.Manual in jax.sharding.get_abstract_mesh().axis_types
+
+
+def placed_on(mesh: Mesh, a: Any) -> Any:
+    """Return an array that lies on the mesh's devices, or that jit is free to move there.
+
+    Args:
+        mesh: where it is wanted.
+        a: any array; one that is traced, or that other processes hold parts of, stays as it is.
+    """
+    if isinstance(a, jax.core.Tracer) or not getattr(a, "committed", False) or not a.is_fully_addressable:
         return a
+    if getattr(a.sharding, "mesh", None) == mesh:
+        return a
+    return jax.device_put(a, NamedSharding(mesh, P()))
+
+
+def own_context(mesh: Mesh, arguments: Any, name: str) -> contextlib.AbstractContextManager:
+    """Return a context in which the mesh may be used, where the caller has set another one.
+
+    Args:
+        mesh: to use.
+        arguments: to tell by whether this is being traced, when the context can no longer be changed.
+        name: of the function, for the message.
+
+    Raises:
+        ValueError: If it is.
+    """
+    context = jax.sharding.get_abstract_mesh()
+    if context.empty or context == mesh.abstract_mesh or inside_shard_map():
+        return contextlib.nullcontext()
+    if any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(arguments)):
+        raise ValueError(
+            f"{name} must be called outside of jit where another mesh than its own is set; got {context} from "
+            f"jax.set_mesh, and its own is {mesh.abstract_mesh}. Write jax.set_mesh with that mesh, or without any."
+        )
+    return jax.set_mesh(mesh)
 
 
 @functools.partial(jax.jit, static_argnames=("value_and_grad", "mesh", "axis"))
