@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import X64
 from safetensors.numpy import load_file
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(X64, reason="they run in float64 in any case")]
+pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).parent.parent / "examples" / "distributed.py"
 LIMIT = 120  # seconds, for whatever is waited for
 
