@@ -110,7 +110,7 @@ def test_a_weight_penalty_counts_once():
 
 
 def test_data_parallel_in_bfloat16():
-    """The sum over the devices is taken in float32: 4,096 examples of weight 1 are more than bfloat16 can count."""
+    """The sum over the devices is taken in float32: bfloat16 cannot add up the weights of 4,096 examples."""
     params, x, y, weights = Problem((4, 5, 3), MODEL, 4096, True).draw(dtype=jnp.bfloat16)
     got_loss, got = jaxmlp.data_parallel(jaxmlp.value_and_grad, make_mesh(AUTO))(params, x, y, MODEL, weights=weights)
     wide = jax.tree.map(lambda a: a.astype(jnp.float32), (params, x, weights))

@@ -7,14 +7,15 @@ Every member is trained by full-batch Adam on the same 100 examples, from weight
 a member and step, the median over the rounds with its quartiles, for 1 to 1,024 members; ratios are taken within each
 round. The rows take their turn in random order, each after a call that is not timed. The CPU's cores are JAX's devices.
 One at a time calls one jitted run for each member (of 16, where there are more); torch and scikit-learn train one
-member, or scikit-learn a few steps of it, since a loop over more only repeats that; each at the better of one thread
-and all.
+member, since a loop over more only repeats that; each at the better of one thread and all.
 
 Learned here: side by side, small products are cheaper than one by one, since a step of (2, 16, 16, 2) spends half of
-its time between operations; but a `vmap` of everything falls out of the cache, and uses one core. With a device for
-each core and chunks that stay in cache, both cores work on their own members all the time. From some 25 KB a member's
-largest array upwards one at a time on each device is best: there is nothing left to save between operations, and
-XLA's batched products are slower than single ones, most of all for batches of two or three.
+its time between operations; but a `vmap` of everything falls out of the cache, and the cores wait for one another at
+each operation. With a device for each core and chunks that stay in cache, each core works on its own members all the
+time. A chunk of 10 to 15 members takes a fifth to a third longer than one of 8 or 16, and of two or three is seldom
+worth it. Where a member's largest array has more than some 30 KB, chunks gain little or lose: there is nothing left to
+save between operations, and XLA's batched products are slower than single ones. Runs differ: the ratio for 64 small
+members was 2.0 to 3.0 in nine of them, so look at several.
 """
 
 import os
