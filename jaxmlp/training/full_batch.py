@@ -1,6 +1,5 @@
 """All the data at once: SciPy's L-BFGS on the hand-written gradient."""
 
-import functools
 from typing import Any
 
 import jax
@@ -48,15 +47,59 @@ def fit_lbfgs(
         ValueError: If a shape, dtype or value does not fit, or there is no example.
         FloatingPointError: If the loss or gradient of `params` is not finite to begin with.
     """
-    from scipy.optimize import minimize  # only here: importing it takes time
-
     x, y, weights = check_batch(params, x, y, model, weights)
     check_training(x, y, model, epochs=0, batch_size=1)
     checks.check_count("max_iterations", max_iterations, 0)
     w = example_weights(params, y, model, weights, None)
+    if max_iterations == 0:  # SciPy would make one
+        _check_finite(*_value_and_grad(params, x, y, w, model, _as_tree(value_and_grad)))
+        return FitResult(copied(params), None, {"loss": []}, -1)
+    eps = float(jnp.finfo(params[0][0].dtype).eps)
+    params, _, losses = minimize_lbfgs(
+        params,
+        x,
+        y,
+        model,
+        weights=w,
+        value_and_grad=value_and_grad,
+        options={"maxiter": int(max_iterations), "maxfun": 50 * int(max_iterations) + 50, "ftol": eps, "gtol": eps},
+    )
+    return FitResult(params, None, {"loss": losses}, len(losses) - 1)
+
+
+def minimize_lbfgs(
+    params: Params,
+    x: Array,
+    y: Array,
+    model: Model,
+    *,
+    weights: Array | None,
+    value_and_grad: ValueAndGrad,
+    options: dict[str, Any],
+) -> tuple[Any, Any, list[float]]:
+    """Call SciPy on checked data.
+
+    Args:
+        params: `[(W_1, b_1), ..., (W_L, b_L)]` to start from.
+        x: `(n, d_0)` inputs.
+        y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
+        model: activations and loss.
+        weights: `(n,)`, or None.
+        value_and_grad: a function, or a `jax.tree_util.Partial`, whose arguments may change without compiling anew.
+        options: as `scipy.optimize.minimize(method="L-BFGS-B")` takes them.
+
+    Returns:
+        The parameters found, SciPy's `OptimizeResult`, and the loss after each iteration.
+
+    Raises:
+        FloatingPointError: If the loss or gradient of `params` is not finite to begin with.
+    """
+    from scipy.optimize import minimize  # only here: importing it takes time
+
     leaves, structure = jax.tree.flatten(params)
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
-    history = {"loss": []}
+    gradient_of = _as_tree(value_and_grad)
+    losses = []
 
     def tree(theta: np.ndarray) -> Any:
         parts = zip(np.split(theta, ends), leaves, strict=True)
@@ -66,29 +109,35 @@ def fit_lbfgs(
         return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)])
 
     def loss_and_gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, grads = _value_and_grad(tree(theta), x, y, w, model=model, value_and_grad=value_and_grad)
+        loss, grads = _value_and_grad(tree(theta), x, y, weights, model, gradient_of)
         return float(loss), vector(grads)
 
     start = vector(params)
-    loss, gradient = loss_and_gradient(start)
-    if not np.isfinite(loss) or not np.all(np.isfinite(gradient)):
-        raise FloatingPointError(f"the loss of the parameters given is {loss}, or its gradient is not finite.")
-    eps = float(jnp.finfo(leaves[0].dtype).eps)
-    if max_iterations == 0:  # SciPy would make one
-        return FitResult(copied(params), None, history, -1)
+    _check_finite(*loss_and_gradient(start))
     result = minimize(
         loss_and_gradient,
         start,
         jac=True,
         method="L-BFGS-B",
-        callback=lambda intermediate_result: history["loss"].append(float(intermediate_result.fun)),
-        options={"maxiter": int(max_iterations), "maxfun": 50 * int(max_iterations) + 50, "ftol": eps, "gtol": eps},
+        callback=lambda intermediate_result: losses.append(float(intermediate_result.fun)),
+        options=options,
     )
-    return FitResult(tree(result.x), None, history, len(history["loss"]) - 1)
+    return tree(result.x), result, losses
 
 
-@functools.partial(jax.jit, static_argnames=("value_and_grad",))
+def _check_finite(loss: Any, gradient: Any) -> None:
+    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((loss, gradient))):
+        raise FloatingPointError(f"the loss of the parameters given is {loss}, or its gradient is not finite.")
+
+
+def _as_tree(value_and_grad: ValueAndGrad) -> jax.tree_util.Partial:
+    return (
+        value_and_grad if isinstance(value_and_grad, jax.tree_util.Partial) else jax.tree_util.Partial(value_and_grad)
+    )
+
+
+@jax.jit
 def _value_and_grad(
-    params: Params, x: Array, y: Array, weights: Array | None, *, model: Model, value_and_grad: ValueAndGrad
+    params: Params, x: Array, y: Array, weights: Array | None, model: Model, value_and_grad: ValueAndGrad
 ) -> tuple[Array, Any]:
     return value_and_grad(params, x, y, model, weights=weights)

@@ -27,6 +27,7 @@ def train(
     epochs: int,
     batch_size: int,
     weights: ArrayLike | None = None,
+    shuffle: bool = True,
     value_and_grad: ValueAndGrad = backprop.value_and_grad,
 ) -> tuple[TrainState, Array]:
     """Train for some epochs; pure, so jit it, vmap it over keys, learning rates, weights or data.
@@ -45,6 +46,7 @@ def train(
         epochs: how many times to go through the data; static.
         batch_size: examples for one update, more than n meaning all of them; static.
         weights: `(n,)` sample weights; None weighs all alike.
+        shuffle: False takes the examples as they come, in every epoch; static.
         value_and_grad: what makes the gradient, as in `make_train_step`.
 
     Returns:
@@ -69,7 +71,7 @@ def train(
     x, y, w = check_batch(state.params, x, y, model, weights)
     check_training(x, y, model, epochs=epochs, batch_size=batch_size)
     w = w if w is None else w.astype(state.params[0][0].dtype)
-    epoch = make_epoch(x, y, w, model, optimizer, batch_size, value_and_grad)
+    epoch = make_epoch(x, y, w, model, optimizer, batch_size, value_and_grad, shuffle)
     return jax.lax.scan(lambda state, _: epoch(state), state, length=epochs)
 
 
@@ -100,6 +102,7 @@ def make_epoch(
     optimizer: Optimizer,
     batch_size: int,
     value_and_grad: ValueAndGrad,
+    shuffle: bool = True,
 ) -> Callable[[TrainState], tuple[TrainState, Array]]:
     """Make one epoch over checked data as a function of the state.
 
@@ -111,6 +114,7 @@ def make_epoch(
         optimizer: the one that made the state.
         batch_size: examples for one update, more than n meaning all of them.
         value_and_grad: what makes the gradient.
+        shuffle: whether each epoch has an order of its own.
 
     Returns:
         `epoch(state) -> (state, loss)`, loss as in `train`; with weights the mean over the examples is weighted.
@@ -129,7 +133,7 @@ def make_epoch(
         return step(state, _take(x, rows), _take(y, rows), w)
 
     def epoch(state: TrainState) -> tuple[TrainState, Array]:
-        key, order = next_order(state.key, n)
+        key, order = next_order(state.key, n) if shuffle else (state.key, jnp.arange(n, dtype=jnp.int32))
         order = jnp.pad(order, (0, padding))
         present = np.arange(updates * batch_size) < n  # the padding is row 0 again, with weight 0
         w = None
