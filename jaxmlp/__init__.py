@@ -7,7 +7,7 @@ are pure functions of them, `backward` returns a `Tape`, and the gradient is one
 import jax
 import jaxlib
 
-from jaxmlp import activations, checks, initializers, losses, optimizers, readings, schedules, training
+from jaxmlp import activations, checks, initializers, interop, losses, optimizers, readings, schedules, training
 from jaxmlp.backprop import Tape, backward, value_and_grad
 from jaxmlp.gradcheck import GradientReport, check_gradients
 from jaxmlp.model import Model, accuracy, count_params, forward, init_mlp, loss
@@ -70,6 +70,7 @@ __all__ = [
     "init_state",
     "initializers",
     "input_gradients",
+    "interop",
     "load",
     "loss",
     "losses",

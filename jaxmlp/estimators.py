@@ -330,11 +330,14 @@ class _MLP(BaseEstimator, ABC):
         what = "Validation score" if self.early_stopping else "Training loss"
         said = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
-        following = rate / 5 if adaptive and rate > 1e-6 else None
-        if following is not None:
-            self._waited = 0
+        if adaptive and rate > 1e-6:
+            following, self._waited = rate / 5, 0
+            said += f" Setting learning rate to {following:f}"
+        else:
+            following = None
+            said += " Learning rate too small. Stopping." if adaptive else " Stopping."
         if self.verbose:
-            print(said, "Stopping." if following is None else f"Setting learning rate to {following:f}")
+            print(said)
         return following
 
     def _fit_lbfgs(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> None:
@@ -557,8 +560,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
         Returns:
             `(n,)` labels, or `(n, d_L)` zeros and ones for several labels each.
         """
-        probabilities = self._probabilities(self._outputs(X))
-        return self._label_binarizer.inverse_transform(probabilities[:, 0] if self.n_outputs_ == 1 else probabilities)
+        p = self._probabilities(self._outputs(X))
+        return np.asarray(self._label_binarizer.inverse_transform(p[:, 0] if self.n_outputs_ == 1 else p))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
@@ -668,7 +671,7 @@ class MLPRegressor(RegressorMixin, _MLP):
     Example:
         >>> from sklearn.datasets import load_diabetes
         >>> X, y = load_diabetes(return_X_y=True)
-        >>> network = MLPRegressor(hidden_layer_sizes=(16,), solver="lbfgs", max_iter=300, alpha=1, random_state=0)
+        >>> network = MLPRegressor(hidden_layer_sizes=(16,), solver="lbfgs", max_iter=5000, alpha=1, random_state=0)
         >>> network.fit(X, y).score(X, y) > 0.5
         True
     """

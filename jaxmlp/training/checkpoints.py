@@ -110,7 +110,6 @@ def write_arrays(path: PathLike, kind: str, arrays: Mapping[str, np.ndarray], me
         arrays: by name.
         metadata: to say about them.
     """
-    path = Path(os.path.realpath(path))  # a link keeps pointing to the file
     for name, a in arrays.items():
         if a.dtype.name.startswith(("float8_", "float6_", "float4_")):
             raise ValueError(
@@ -120,7 +119,17 @@ def write_arrays(path: PathLike, kind: str, arrays: Mapping[str, np.ndarray], me
     arrays = {name: np.array(a, order="C") for name, a in arrays.items()}
     metadata = {"format": FORMAT, "version": VERSION, "kind": kind, **metadata}
     metadata["crc32"] = _checksum(arrays, metadata)
-    data = safetensors.numpy.save(arrays, metadata)
+    write_bytes(path, safetensors.numpy.save(arrays, metadata))
+
+
+def write_bytes(path: PathLike, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Args:
+        path: where.
+        data: all of it.
+    """
+    path = Path(os.path.realpath(path))  # a link keeps pointing to the file
     unfinished = path.with_name(f".{path.name}.unfinished")
     with open(unfinished, "wb") as file:
         file.write(data)
