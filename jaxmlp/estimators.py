@@ -2,9 +2,9 @@
 
 The names, the numbers and the errors are scikit-learn's: the same `random_state` draws the same initial weights, the
 same split and the same batches (NumPy's generator draws them, as there), the optimizers are the same to the letter, and
-so is the curve of losses, to rounding. An epoch is one compiled call of `jaxmlp.training.train`. As in scikit-learn the
-dtype of X decides: float64 data are computed in float64, whatever `jax_enable_x64` says; float32 is faster, and what a
-GPU wants.
+so is the curve of losses, to rounding. The epochs are those of `jaxmlp.training.train`, some of them in one compiled
+call. As in scikit-learn the dtype of X decides: float64 data are computed in float64, whatever `jax_enable_x64` says;
+float32 is faster, and what a GPU wants.
 
 Whatever a search over hyper-parameters changes is data of the compiled program: a new alpha or learning rate compiles
 nothing, nor does a fold with a few examples less.
@@ -44,6 +44,7 @@ except ImportError as error:
 from jaxmlp import activations, backprop
 from jaxmlp.activations import Activation
 from jaxmlp.backprop import Tape
+from jaxmlp.losses import widened
 from jaxmlp.model import Model, forward, loss
 from jaxmlp.optimizers import Optimizer
 from jaxmlp.training.full_batch import minimize_lbfgs
@@ -53,6 +54,7 @@ from jaxmlp.types import Array, Params
 
 ROWS = 32  # examples are filled up to a multiple of it by rows of weight 0, so that folds share a program
 BLOCK = 4096  # the most rows that a prediction is filled up to a power of two for
+EPOCHS, EXAMPLES = 16, 50_000  # the most in one call of the compiled program: Ctrl-C waits for its end
 STOCHASTIC = ("sgd", "adam")
 
 
@@ -207,52 +209,38 @@ class _MLP(BaseEstimator, ABC):
         self, X: np.ndarray, y: np.ndarray, weight: np.ndarray, score_weight: np.ndarray, incremental: bool
     ) -> None:
         """Epochs of `train`, until the loss or the validation score gets no better."""
-        kept, validation = slice(None), None
+        validation = None
         if self.early_stopping:
             kept, held_out = self._split(y)
-            validation = (
-                y[held_out],
-                score_weight[held_out],
-                _filled_up(X[held_out], y[held_out], weight[held_out], _power_of_two(len(held_out))),
-            )
-        X, y, weight = X[kept], y[kept], weight[kept]
-        n, batch_size = len(X), self._batch_size(len(X))
-        data = _filled_up(X, y, weight, -(-n // batch_size) * batch_size)
-        rate = self.learning_rate_init
-        optimizer_state = _OPTIMIZERS[self.solver]({}, False).init(self._params())
-        if incremental and self._optimizer_state is not None:
-            rate, optimizer_state = self._optimizer_state
-        state = best = jax.device_put(TrainState(self._params(), optimizer_state, np.int32(0), ()))  # type: ignore[arg-type]
-        numbers, model = jax.device_put(self._numbers(X.dtype)), self._model()
-        offset = self._loss_offset(y, weight)
-        order = np.arange(len(data[0]), dtype=np.int32)
+            padded = _filled_up(X[held_out], y[held_out], weight[held_out], _power_of_two(len(held_out)))
+            validation = y[held_out], score_weight[held_out], padded
+            X, y, weight = X[kept], y[kept], weight[kept]
+        n, offset = len(X), self._loss_offset(y, weight)
+        some_epochs, rows = self._compiled(X, y, weight)
+        state, rate = self._begin(incremental)
+        best, order = state, np.arange(rows, dtype=np.int32)
+        most = 1 if self.early_stopping or self.verbose else min(EPOCHS, max(1, EXAMPLES // n))
+        max_iter = 1 if incremental else self.max_iter
         self.n_iter_ = 0
         try:
-            for _ in range(1 if incremental else self.max_iter):
-                if self.shuffle:
-                    mixed = np.arange(n)
-                    self._random_state.shuffle(mixed)  # what sklearn.utils.shuffle does, without its checks
-                    order = np.concatenate([order[mixed], order[n:]])
-                numbers["learning_rate"] = X.dtype.type(rate)
-                state, value = _epoch(
-                    state,
-                    order,
-                    *data,
-                    numbers,
-                    model,
-                    solver=self.solver,
-                    nesterov=bool(self.nesterovs_momentum),
-                    batch_size=batch_size,
-                )
-                self._count_epoch(float(value) + offset, n)
-                if validation is None:
-                    self._compare_loss()
-                elif self._compare_score(state.params, *validation):
-                    best = state
-                following = self._next_rate(rate)
-                if following is None:
-                    break
-                rate = following
+            while self.n_iter_ < max_iter:
+                # No stop can come before n_iter_no_change + 1 epochs without an improvement.
+                epochs = int(min(most, max_iter - self.n_iter_, max(1, self.n_iter_no_change + 1 - self._waited)))
+                orders = np.empty((most, rows), np.int32)
+                orders[:epochs] = [self._mix(order, n) for _ in range(epochs)]
+                rates = [rate, *(self._rate_after(self.t_ + i * n, rate) for i in range(1, most))]
+                state, values = some_epochs(state, np.int32(epochs), orders, np.array(rates, X.dtype))
+                for value in np.asarray(values)[:epochs]:
+                    self._count_epoch(float(value) + offset, n)
+                    if validation is None:
+                        self._compare_loss()
+                    elif self._compare_score(state.params, *validation):
+                        best = state
+                rate = self._rate_after(self.t_, rate)
+                if self._waited > self.n_iter_no_change:
+                    if not self._goes_on(rate):
+                        break
+                    rate, self._waited = rate / 5, 0
             else:
                 if not incremental:
                     warnings.warn(
@@ -265,6 +253,47 @@ class _MLP(BaseEstimator, ABC):
             warnings.warn("Training interrupted by user.", stacklevel=4)
         self._optimizer_state = rate, jax.tree.map(np.asarray, state.opt_state)
         self._keep((state if validation is None else best).params)
+
+    def _begin(self, incremental: bool) -> tuple[TrainState, float]:
+        """The state and the learning rate to start from: those that were left off at, for `partial_fit`."""
+        params = self._params()
+        optimizer_state, rate = _OPTIMIZERS[self.solver]({}, False).init(params), self.learning_rate_init
+        if incremental and self._optimizer_state is not None:
+            rate, optimizer_state = self._optimizer_state
+        return jax.device_put(TrainState(params, optimizer_state, np.int32(0), ())), rate  # type: ignore[arg-type]
+
+    def _compiled(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[Callable[..., Any], int]:
+        """`_epochs` but for what changes from call to call, and the number of rows that the data are filled up to."""
+        n = len(X)
+        if self.batch_size != "auto" and self.batch_size > n:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+            )
+        batch_size = 200 if self.batch_size == "auto" else int(self.batch_size)
+        if batch_size >= n:  # all in one batch
+            batch_size = -(-n // ROWS) * ROWS
+        rows = -(-n // batch_size) * batch_size
+        x, targets, weights = _filled_up(X, y, weight, rows)
+        some_epochs = functools.partial(
+            _epochs,
+            x=x,
+            y=targets,
+            weights=weights,
+            numbers=jax.device_put(self._numbers(X.dtype)),
+            model=self._model(),
+            solver=self.solver,
+            nesterov=bool(self.nesterovs_momentum),
+            batch_size=batch_size,
+        )
+        return some_epochs, rows
+
+    def _mix(self, order: np.ndarray, n: int) -> np.ndarray:
+        """Mix the first n once more, in place: what sklearn.utils.shuffle does, without its checks."""
+        if self.shuffle:
+            mixed = np.arange(n)
+            self._random_state.shuffle(mixed)
+            order[:n] = order[mixed]
+        return order.copy()
 
     def _split(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows to train on and those to validate on; stratified where there is one column of classes."""
@@ -279,14 +308,6 @@ class _MLP(BaseEstimator, ABC):
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
         return np.asarray(kept), np.asarray(held_out)
-
-    def _batch_size(self, n: int) -> int:
-        if self.batch_size != "auto" and self.batch_size > n:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
-            )
-        batch_size = 200 if self.batch_size == "auto" else int(self.batch_size)
-        return batch_size if batch_size < n else -(-n // ROWS) * ROWS  # all in one batch
 
     def _numbers(self, dtype: Any) -> dict[str, Any]:
         """What the compiled epoch takes as data."""
@@ -321,24 +342,24 @@ class _MLP(BaseEstimator, ABC):
         self.best_validation_score_ = score if best else self.best_validation_score_
         return best
 
-    def _next_rate(self, rate: float) -> float | None:
-        """The learning rate of the next epoch; None where training ends."""
-        if self.solver == "sgd" and self.learning_rate == "invscaling":
-            rate = self.learning_rate_init / (self.t_ + 1) ** self.power_t
-        if self._waited <= self.n_iter_no_change:
-            return rate
-        what = "Validation score" if self.early_stopping else "Training loss"
-        said = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+    def _rate_after(self, t: int, rate: float) -> float:
+        """The learning rate when t examples have been seen."""
+        inverse = self.solver == "sgd" and self.learning_rate == "invscaling"
+        return self.learning_rate_init / (t + 1) ** self.power_t if inverse else rate
+
+    def _goes_on(self, rate: float) -> bool:
+        """Whether a lower learning rate shall be tried, where the training has come to a stop."""
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
-        if adaptive and rate > 1e-6:
-            following, self._waited = rate / 5, 0
-            said += f" Setting learning rate to {following:f}"
-        else:
-            following = None
-            said += " Learning rate too small. Stopping." if adaptive else " Stopping."
+        goes_on = adaptive and rate > 1e-6
         if self.verbose:
-            print(said)
-        return following
+            what = "Validation score" if self.early_stopping else "Training loss"
+            then = "Learning rate too small. Stopping." if adaptive else "Stopping."
+            then = f"Setting learning rate to {rate / 5:f}" if goes_on else then
+            print(
+                f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs.",
+                then,
+            )
+        return goes_on
 
     def _fit_lbfgs(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> None:
         """SciPy's L-BFGS on all the data."""
@@ -830,9 +851,11 @@ def _filled_up(X: np.ndarray, y: np.ndarray, weight: np.ndarray, rows: int) -> t
 
 
 @functools.partial(jax.jit, static_argnames=("solver", "nesterov", "batch_size"))
-def _epoch(
+def _epochs(
     state: TrainState,
-    order: Array,
+    epochs: Array,
+    orders: Array,
+    rates: Array,
     x: Array,
     y: Array,
     weights: Array,
@@ -843,20 +866,44 @@ def _epoch(
     nesterov: bool,
     batch_size: int,
 ) -> tuple[TrainState, Array]:
-    """One epoch in the order given; `numbers` are the estimator's parameters of these names."""
-    state, losses = train(
-        state,
-        x[order],
-        y[order],
-        model,
-        _OPTIMIZERS[solver](numbers, nesterov),
-        epochs=1,
-        batch_size=batch_size,
-        weights=weights[order],
-        shuffle=False,
-        value_and_grad=functools.partial(_penalized, numbers),
-    )
-    return state, losses[0]
+    """Some epochs in the orders and at the learning rates given.
+
+    Args:
+        state: before them.
+        epochs: `()`, how many of the orders to use; not static.
+        orders: `(most, n)`.
+        rates: `(most,)`.
+        x: `(n, d_0)`.
+        y: `(n, d_L)` or `(n,)`.
+        weights: `(n,)`.
+        numbers: the estimator's parameters of these names.
+        model: activations and loss.
+        solver: "sgd" or "adam".
+        nesterov: whether sgd looks ahead.
+        batch_size: a divisor of n.
+
+    Returns:
+        The state after them, and the losses `(most,)`, those of no epoch 0.
+    """
+
+    def one(i: Array, carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
+        state, losses = carry
+        order = orders[i]
+        state, value = train(
+            state,
+            x[order],
+            y[order],
+            model,
+            _OPTIMIZERS[solver]({**numbers, "learning_rate": rates[i]}, nesterov),
+            epochs=1,
+            batch_size=batch_size,
+            weights=weights[order],
+            shuffle=False,
+            value_and_grad=functools.partial(_penalized, numbers),
+        )
+        return state, losses.at[i].set(value[0])
+
+    return jax.lax.fori_loop(0, epochs, one, (state, jnp.zeros(rates.shape, widened(rates).dtype)))
 
 
 def _penalized(
