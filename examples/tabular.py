@@ -8,6 +8,10 @@ its scores equal to rounding, and what remains to compare is the time. Our searc
 the network; whatever else the grid holds, alphas, learning rates, folds, are data of it.
 
 Then the search again over what scikit-learn does not have: other activations. The test score says whether they help.
+
+On 2026-11-22, two x86-64 cores, jax 0.9.2, scikit-learn 1.9.1: 1.9 and 2.1 times as fast on breast cancer in two runs,
+2.7 and 3.1 on diabetes, compiling included (2.8 and 3.5 without). The test scores are the same, 0.965 and 0.363; tanh
+gets to 0.972 on breast cancer (one example of 143 more), softplus to 0.352 on diabetes, which is no better.
 """
 
 import argparse
@@ -56,38 +60,34 @@ def main(
         if kind == "MLPRegressor":
             y = (y - y.mean()) / y.std()
         data = train_test_split(x, y, test_size=0.25, random_state=0)
-        networks = folds * len(sizes) * len(alphas) * len(rates) + 1
-        print(f"{name}: {len(data[0])} rows of {x.shape[1]}, {len(data[1])} for the test; {networks} networks a search")
+        print(f"{name}: {len(data[0])} rows of {x.shape[1]} to search with, {len(data[1])} for the test")
         rows = {
             "scikit-learn": (theirs, {}),
             "jaxmlp": (ours, {}),
-            "jaxmlp, again": (ours, {}),
-            "jaxmlp, float32": (ours, {}),
+            "jaxmlp, all compiled": (ours, {}),
             f"jaxmlp, {' '.join(activations)}": (ours, {"activation": activations}),
         }
         searches = {}
         for row, (library, more) in rows.items():
             network = getattr(library, kind)(max_iter=max_iter, random_state=0)
-            dtype = np.float32 if row.endswith("float32") else np.float64
-            searches[row] = search(network, {**grid, **more}, data, folds, dtype)
+            searches[row] = search(network, {**grid, **more}, data, folds)
             found, seconds, score = searches[row]
             best = {key.split("__")[1]: value for key, value in found.best_params_.items()}
-            print(f"  {row:30} {seconds:6.1f} s   validation {found.best_score_:.4f}   test {score:.4f}   {best}")
-        theirs_found, ours_found = searches["scikit-learn"][0], searches["jaxmlp"][0]
-        apart = np.max(np.abs(theirs_found.cv_results_["mean_test_score"] - ours_found.cv_results_["mean_test_score"]))
-        ratio = searches["scikit-learn"][1] / searches["jaxmlp"][1]
-        faster[name] = ratio
+            per = 1000 * seconds / (folds * len(found.cv_results_["params"]) + 1)
+            print(f"  {row:28} {seconds:5.1f} s, {per:4.0f} ms a network   ", end="")
+            print(f"validated {found.best_score_:.4f}, test {score:.4f}   {best}")
+        (found, theirs_seconds, theirs_score), (other, ours_seconds, ours_score) = list(searches.values())[:2]
+        apart = np.abs(found.cv_results_["mean_test_score"] - other.cv_results_["mean_test_score"])
+        faster[name] = ratio = theirs_seconds / ours_seconds
         print(
-            f"  {'jaxmlp' if ratio > 1 else 'scikit-learn'} is {max(ratio, 1 / ratio):.1f} times as fast, compiling ",
-            end="",
+            f"  faster: {'jaxmlp' if ratio > 1 else 'scikit-learn'}, {max(ratio, 1 / ratio):.1f} times, compiling included"
         )
-        print(f"included; the scores of the {networks // folds} candidates differ by {apart:.0e} at most")
-        best_row = max(searches, key=lambda row: searches[row][2])
-        print(f"  the best test score is that of {best_row}\n")
+        print(f"  better: neither, all {len(apart)} candidates have the same scores to {np.max(apart):.0e}", end="")
+        print(f", test {theirs_score:.4f} and {ours_score:.4f}; over the other activations {score:.4f}\n")
     return faster
 
 
-def search(network: Any, grid: dict, data: list, folds: int, dtype: Any) -> tuple[GridSearchCV, float, float]:
+def search(network: Any, grid: dict, data: list, folds: int) -> tuple[GridSearchCV, float, float]:
     """Search the grid; return the search, its seconds, and the test score of its best network."""
     x, x_test, y, y_test = data
     step = type(network).__name__.lower()
@@ -95,8 +95,8 @@ def search(network: Any, grid: dict, data: list, folds: int, dtype: Any) -> tupl
     found = GridSearchCV(
         make_pipeline(StandardScaler(), network), {f"{step}__{key}": values for key, values in grid.items()}, cv=folds
     )
-    found.fit(x.astype(dtype), y)
-    return found, time.perf_counter() - began, found.score(x_test.astype(dtype), y_test)
+    found.fit(x, y)
+    return found, time.perf_counter() - began, found.score(x_test, y_test)
 
 
 if __name__ == "__main__":

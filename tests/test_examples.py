@@ -62,6 +62,14 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
         "(4,), (1,), (8,), (1,), members=3, rounds=1, seconds=0.0",
         ["width 4", "depth 1", "batch 8", "without data_parallel", "3 members of (2, 16, 16, 2)"],
     ),
+    "tabular": (
+        "((4,),), (0.1,), (0.01, 0.1), ('tanh', 'gelu'), max_iter=3, folds=2",
+        ["breast cancer", "jaxmlp, tanh gelu", "faster:", "have the same scores to"],
+    ),
+    "from_torch": (
+        "(1.0,), (4,), steps=4, every=2",
+        ["loss in torch", "noise scale", "times 2 / eta", "wrote from_torch.png"],
+    ),
     "regression": ("hidden=(4, 4), epochs=20, n=10", ["|gradient|", "after          loss"]),
 }
 
@@ -99,6 +107,8 @@ LONG = (
 def test_main_with_small_settings(name, tmp_path):
     arguments, phrases = SMALL[name]
     module = name.split()[0]
+    if module == "from_torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed: python -m pip install torch")
     done = run(f"import {module}; {module}.main({arguments})", tmp_path)
     assert done.returncode == 0, done.stderr
     for phrase in phrases:
