@@ -82,8 +82,8 @@ def main(
         print(
             f"  faster: {'jaxmlp' if ratio > 1 else 'scikit-learn'}, {max(ratio, 1 / ratio):.1f} times, compiling included"
         )
-        print(f"  better: neither, all {len(apart)} candidates have the same scores to {np.max(apart):.0e}", end="")
-        print(f", test {theirs_score:.4f} and {ours_score:.4f}; over the other activations {score:.4f}\n")
+        print(f"  better: neither, all {len(apart)} candidates have the same scores to {np.max(apart):.0e},", end=" ")
+        print(f"test {theirs_score:.4f} and {ours_score:.4f}; over the other activations {score:.4f}\n")
     return faster
 
 
