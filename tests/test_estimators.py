@@ -3,6 +3,8 @@
 import contextlib
 import io
 import pickle
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ import sklearn.neural_network as theirs
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, mean_poisson_deviance
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,7 +23,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import jaxmlp
 from jaxmlp import Model, activations, estimators, interop
-from jaxmlp.estimators import MLPClassifier, MLPRegressor
+from jaxmlp.estimators import MLPClassifier, MLPRegressor, base, epochs
+from jaxmlp.training import full_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SCALED = {}
@@ -43,8 +46,6 @@ def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
 
-# --- number by number ------------------------------------------------------------------------------------------------
-
 STOCHASTIC = {
     "sgd": {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.05},
     "momentum": {"solver": "sgd", "nesterovs_momentum": False, "learning_rate_init": 0.05},
@@ -64,6 +65,7 @@ MORE = {
     "logistic": {"activation": "logistic"},
     "tanh": {"activation": "tanh", "hidden_layer_sizes": 7},
     "identity": {"activation": "identity", "hidden_layer_sizes": ()},
+    "never stops": {"n_iter_no_change": np.inf, "tol": 1.0},
 }  # fmt: skip
 
 
@@ -75,24 +77,31 @@ def both(name, X, y, **settings):
 def assert_same(their, ours, tolerance=1e-10):
     assert ours.n_iter_ == their.n_iter_
     assert ours.t_ == their.t_
-    for name in ("loss_curve_", "coefs_", "intercepts_", "validation_scores_", "best_loss_", "loss_"):
+    for name in ("loss_curve_", "loss_", "best_loss_", "validation_scores_", "best_validation_score_"):
         got, want = getattr(ours, name), getattr(their, name)
         assert (got is None) == (want is None), name
-        for g, w in zip(got, want, strict=True) if isinstance(got, list) else [(got, want)] * (got is not None):
-            assert np.shape(g) == np.shape(w)
-            np.testing.assert_allclose(g, w, rtol=tolerance, atol=tolerance, err_msg=name)
+        if want is not None:
+            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance, err_msg=name)
+    for name in ("coefs_", "intercepts_"):
+        for got, want in zip(getattr(ours, name), getattr(their, name), strict=True):
+            assert got.shape == want.shape
+            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("hidden", [(30, 20), ()])
+@pytest.mark.parametrize("activation", ["relu", "logistic"])
+def test_the_initial_weights_are_scikit_learns(activation, hidden):
+    X, y = data("iris")
+    same = {"max_iter": 1, "learning_rate_init": 1e-300, "hidden_layer_sizes": hidden, "activation": activation}
+    exported, drawn = both("MLPClassifier", X, y, **same)
+    for want, got in zip(exported.coefs_ + exported.intercepts_, drawn.coefs_ + drawn.intercepts_, strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("settings", STOCHASTIC.values(), ids=STOCHASTIC)
 @pytest.mark.parametrize("dataset", ["iris", "digits"])
 def test_the_curve_of_losses_is_scikit_learns(dataset, settings):
     X, y = data(dataset)
-    start = [e.MLPClassifier((30, 20), max_iter=1, learning_rate_init=1e-300, random_state=0).fit(X, y)
-             for e in (theirs, estimators)]  # fmt: skip
-    for exported, drawn in zip(
-        start[0].coefs_ + start[0].intercepts_, start[1].coefs_ + start[1].intercepts_, strict=True
-    ):
-        np.testing.assert_array_equal(drawn, exported)  # the same initial weights
     their, ours = both("MLPClassifier", X, y, **settings)
     assert len(ours.loss_curve_) == 25
     assert ours.loss_curve_[-1] < 0.9 * ours.loss_curve_[0]
@@ -111,8 +120,7 @@ def test_every_setting_is_scikit_learns(settings):
     assert_same(their, ours)
 
 
-def test_the_comparison_notices_another_optimizer():
-    """Ours of optax's form, its eps beside the corrected moment, is no longer scikit-learn's to 1e-10."""
+def test_the_comparison_notices_an_epsilon_that_is_off_by_1e_4():
     X, y = data("iris")
     their, ours = both("MLPClassifier", X, y, epsilon=1e-5)
     _, other = both("MLPClassifier", X, y, epsilon=1.0001e-5)
@@ -131,15 +139,16 @@ def targets(kind):
         "one": X[:, 20] + 0.1 * noise,
         "two": np.stack([X[:, 20], X[:, 30] + noise], axis=1),
         "counts": y,
+        "two counts": np.stack([y, y // 2], axis=1),
     }[kind]
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("kind", ["binary", "strings", "multilabel", "one", "two", "counts"])
+@pytest.mark.parametrize("kind", ["binary", "strings", "multilabel", "one", "two", "counts", "two counts"])
 def test_every_kind_of_target(kind, early_stopping):
     X, y = targets(kind)
     name = "MLPClassifier" if kind in ("binary", "strings", "multilabel") else "MLPRegressor"
-    more = {"loss": "poisson"} if kind == "counts" else {}
+    more = {"loss": "poisson"} if "counts" in kind else {}
     their, ours = both(name, X, y, hidden_layer_sizes=(16,), early_stopping=early_stopping, **more)
     assert_same(their, ours)
     got, want = ours.predict(X), their.predict(X)
@@ -159,11 +168,26 @@ def test_every_kind_of_target(kind, early_stopping):
 def test_lbfgs_goes_scikit_learns_way(kind):
     X, y = targets(kind)
     name = "MLPClassifier" if kind in ("binary", "strings") else "MLPRegressor"
-    more = {"loss": "poisson"} if kind == "counts" else {}
+    more = {"loss": "poisson"} if "counts" in kind else {}
     their, ours = both(name, X, y, solver="lbfgs", hidden_layer_sizes=(8,), activation="tanh", max_iter=15, **more)
     assert ours.n_iter_ == their.n_iter_ == len(ours.loss_curve_) == 15
     np.testing.assert_allclose(ours.loss_, their.loss_, rtol=1e-6)  # a line search multiplies rounding
     np.testing.assert_allclose(ours.loss_curve_[-1], ours.loss_, rtol=1e-12)
+    for limit in ({"max_fun": 3}, {"tol": 0.1, "max_iter": 500}):
+        their, ours = both(name, X, y, solver="lbfgs", hidden_layer_sizes=(8,), activation="tanh", **{**limit, **more})
+        assert ours.n_iter_ == their.n_iter_ < 200
+        np.testing.assert_allclose(ours.loss_, their.loss_, rtol=1e-6)
+
+
+def test_lbfgs_takes_several_outputs_and_compiles_once_for_all_alphas():
+    X, y = targets("two")
+    e = MLPRegressor(hidden_layer_sizes=(11,), solver="lbfgs", max_iter=50, random_state=0, alpha=0.0)
+    before = full_batch._value_and_grad._cache_size()
+    p = e.fit(X, y).predict(X)
+    np.testing.assert_allclose(e.loss_, 0.5 * np.mean(np.sum((y - p) ** 2, axis=1)), rtol=1e-10)
+    assert e.best_loss_ == min(e.loss_curve_) < 0.1 * e.loss_curve_[0]
+    e.set_params(alpha=1.0).fit(X, y)
+    assert full_batch._value_and_grad._cache_size() == before + 1
 
 
 def test_weights_warm_starts_and_single_epochs_are_scikit_learns():
@@ -197,9 +221,6 @@ def test_a_random_state_is_used_up_alike():
     for e, state in zip((theirs, estimators), states, strict=True):
         e.MLPClassifier(max_iter=3, early_stopping=True, random_state=state).fit(X, y)
     assert states[0].uniform() == states[1].uniform()
-
-
-# --- what scikit-learn has not ---------------------------------------------------------------------------------------
 
 
 def test_class_weights_multiply_sample_weights():
@@ -236,12 +257,43 @@ def test_the_validation_curve_is_the_log_loss_of_the_held_out_data():
     np.testing.assert_allclose(e.validation_loss_curve_[best], want, rtol=1e-10)
 
 
-def test_the_validation_curve_of_regression():
-    X, y = targets("two")
-    e = MLPRegressor(hidden_layer_sizes=(16,), early_stopping=True, max_iter=200, n_iter_no_change=200, random_state=0)
-    e.fit(X, y)
-    assert e.validation_loss_curve_[-1] < 0.7 * e.validation_loss_curve_[0]
-    assert e.best_validation_score_ == max(e.validation_scores_)
+@pytest.mark.parametrize("kind", ["one", "two", "two counts"])
+def test_the_validation_curve_of_regression(kind):
+    X, y = targets(kind)
+    more = {"loss": "poisson"} if "counts" in kind else {}
+    e = MLPRegressor(hidden_layer_sizes=(16,), early_stopping=True, max_iter=40, random_state=0, **more).fit(X, y)
+    state, d_out = np.random.RandomState(0), e.n_outputs_
+    for shape in ((64, 16), 16, (16, d_out), d_out):
+        state.uniform(size=shape)
+    _, X_val, _, y_val = train_test_split(X, y, random_state=state, test_size=0.1)
+    p = e.predict(X_val)
+    columns = zip(y_val.reshape(30, -1).T, p.reshape(30, -1).T, strict=True)
+    want = sum(mean_poisson_deviance(t, q) / 2 for t, q in columns) if more else 0.5 * np.mean((y_val - p) ** 2)
+    best = int(np.argmax(e.validation_scores_))
+    assert e.best_validation_score_ == e.validation_scores_[best]
+    np.testing.assert_allclose(e.validation_loss_curve_[best], want, rtol=1e-9)
+
+
+def test_early_stopping_may_be_switched_on_and_off():
+    X, y = data("iris")
+    e = MLPClassifier((4,), max_iter=4, warm_start=True, early_stopping=True, random_state=0).fit(X, y)
+    assert len(e.validation_loss_curve_) == 4
+    e.set_params(early_stopping=False).fit(X, y)
+    assert e.validation_loss_curve_ is e.validation_scores_ is None
+    assert e.best_loss_ == min(e.loss_curve_[4:])
+    e.set_params(early_stopping=True).fit(X, y)
+    assert len(e.validation_scores_) == len(e.validation_loss_curve_) == 4
+    assert len(e.loss_curve_) == 12
+
+
+def test_the_first_batch_may_lack_a_class():
+    X, y = data("iris")
+    pair = [e.MLPClassifier((8,), random_state=0) for e in (theirs, estimators)]
+    few = y < 2
+    for e in pair:
+        e.partial_fit(X[few], y[few], classes=[0, 1, 2])
+        e.partial_fit(X, y)
+    assert_same(*pair)
 
 
 @pytest.mark.parametrize("activation", [["tanh", "gelu"], (activations.sine, "logistic"), "mish"])
@@ -265,7 +317,7 @@ def test_activations_of_ours_one_for_each_layer(activation):
 def test_the_tape_of_a_fitted_network(kind):
     X, y = targets(kind)
     regression = kind in ("two", "counts")
-    more = {"loss": "poisson"} if kind == "counts" else {}
+    more = {"loss": "poisson"} if "counts" in kind else {}
     e = (MLPRegressor if regression else MLPClassifier)(hidden_layer_sizes=(8,), max_iter=3, random_state=0, **more)
     tape = e.fit(X, y).gradients_(X, y)
     predicted = e.predict(X).reshape(300, -1) if regression else e.predict_proba(X)
@@ -301,12 +353,15 @@ def test_a_search_compiles_one_program():
         "mlpclassifier__beta_1": [0.9, 0.5],
     }  # fmt: skip
     network = MLPClassifier((9, 7), max_iter=3, random_state=0)
-    before = estimators._epochs._cache_size()
+    before = epochs.some_epochs._cache_size()
     search = GridSearchCV(make_pipeline(StandardScaler(), network), grid, cv=5).fit(X, y)
-    assert estimators._epochs._cache_size() == before + 1  # folds of 455 and 456, and all 569: rows of 600
+    assert epochs.some_epochs._cache_size() == before + 1  # folds of 455 and 456, and all 569: rows of 600
     assert search.best_score_ > 0.85
+    for n in (4160, 4180):  # rows of 4200
+        MLPClassifier((3,), max_iter=1).fit(np.resize(X, (n, 5)), np.resize(y, n))
+    assert epochs.some_epochs._cache_size() == before + 2
     assert cross_val_score(search.best_estimator_, X, y, cv=3).shape == (3,)
-    assert estimators._epochs._cache_size() <= before + 2
+    assert epochs.some_epochs._cache_size() <= before + 3
 
 
 def test_pickled_and_cloned():
@@ -321,9 +376,6 @@ def test_pickled_and_cloned():
     assert clone(e).get_params() == e.get_params()
 
 
-# --- errors and what is printed --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -333,7 +385,8 @@ def test_pickled_and_cloned():
         ({"activation": ["tanh", "softmax"]}, "softmax serves as an output only"),
         ({"activation": ["tanh", "swish"]}, "unknown activation 'swish'"),
         ({"activation": ["tanh"]}, "one for each of the 2 hidden layers; got 1"),
-        ({"hidden_layer_sizes": (4, 0)}, r"hidden_layer_sizes must be > 0, got \[4, 0\]"),
+        ({"hidden_layer_sizes": (4, 0)}, r"hidden_layer_sizes must be > 0 and integers, got \[4, 0\]"),
+        ({"hidden_layer_sizes": (4.5,)}, r"hidden_layer_sizes must be > 0 and integers, got \[4.5\]"),
         ({"class_weight": "even"}, "The 'class_weight' parameter of MLPClassifier must be"),
         ({"early_stopping": True, "validation_fraction": 0.01}, "The validation set is too small"),
     ],
@@ -390,6 +443,16 @@ def test_a_network_that_diverges_is_refused():
     e = MLPRegressor(solver="sgd", learning_rate_init=1e6, max_iter=20, random_state=0)
     with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
         e.fit(X, y)
+    with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
+        e.set_params(solver="lbfgs").fit(X * 1e200, y)
+
+
+def test_a_missing_scikit_learn_is_named():
+    code = "import sys; sys.modules['sklearn'] = None; import jaxmlp.estimators"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (
+        "jaxmlp.estimators needs scikit-learn 1.6 or newer: python -m pip install 'jaxmlp[estimators]'" in done.stderr
+    )
 
 
 def test_warnings():
@@ -416,14 +479,14 @@ def test_what_is_printed_is_scikit_learns():
 
 def test_ctrl_c_keeps_what_there_is(monkeypatch):
     X, y = data("iris")
-    whole = estimators._epochs
+    whole = epochs.some_epochs
 
     def interrupted(state, *args, **kwargs):
         if state.step >= 20:
             raise KeyboardInterrupt
         return whole(state, *args, **kwargs)
 
-    monkeypatch.setattr(estimators, "_epochs", interrupted)
+    monkeypatch.setattr(base, "some_epochs", interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         e = MLPClassifier((4,), random_state=0).fit(X, y)
     done = len(e.loss_curve_)

@@ -64,7 +64,7 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
     ),
     "tabular": (
         "((4,),), (0.1,), (0.01, 0.1), ('tanh', 'gelu'), max_iter=3, folds=2",
-        ["breast cancer", "jaxmlp, tanh gelu", "faster:", "have the same scores to"],
+        ["breast cancer", "jaxmlp, tanh gelu", "faster:", "better:"],
     ),
     "from_torch": (
         "(1.0,), (4,), steps=4, every=2",

@@ -1,5 +1,7 @@
 """Every converter against the real neighbour: its own forward, and what each refuses by name."""
 
+import sys
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -11,8 +13,8 @@ import jaxmlp
 from jaxmlp import Model, activations, interop
 
 HIDDEN = [name for name in activations.KNOWN if name != "softmax"]
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(7, 5)) * 2
+X = np.random.default_rng(0).normal(size=(7, 5)) * 2
+EMPTY = r"params must be a non-empty list or tuple of \(W, b\) tuples; got list of 0"
 
 
 @pytest.fixture
@@ -29,9 +31,9 @@ def need(name, distribution=None):
     return pytest.importorskip(name, reason=f"{name} is not installed: python -m pip install {distribution or name}")
 
 
-def close(got, want):
+def close(got, want, tolerance=1e-12 if X64 else 1e-6):
     assert np.shape(got) == np.shape(want)
-    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
 
 
 def forward_in_torch(torch, module, x=X):
@@ -39,28 +41,27 @@ def forward_in_torch(torch, module, x=X):
         return module.eval()(torch.tensor(x, dtype=torch.get_default_dtype())).numpy()
 
 
-# --- PyTorch ---------------------------------------------------------------------------------------------------------
-
 TORCH = {
-    "relu": "ReLU()",
-    "leaky_relu": "LeakyReLU()",
-    "elu": "ELU()",
-    "selu": "SELU()",
-    "gelu": "GELU()",
-    "gelu_tanh": "GELU(approximate='tanh')",
-    "silu": "SiLU()",
-    "mish": "Mish()",
-    "softplus": "Softplus()",
-    "softsign": "Softsign()",
-    "sigmoid": "Sigmoid()",
-    "tanh": "Tanh()",
-    "softmax": "Softmax(dim=-1)",
+    "relu": lambda nn: nn.ReLU(),
+    "leaky_relu": lambda nn: nn.LeakyReLU(),
+    "elu": lambda nn: nn.ELU(),
+    "selu": lambda nn: nn.SELU(),
+    "gelu": lambda nn: nn.GELU(),
+    "gelu_tanh": lambda nn: nn.GELU(approximate="tanh"),
+    "silu": lambda nn: nn.SiLU(),
+    "mish": lambda nn: nn.Mish(),
+    "softplus": lambda nn: nn.Softplus(),
+    "softsign": lambda nn: nn.Softsign(),
+    "sigmoid": lambda nn: nn.Sigmoid(),
+    "tanh": lambda nn: nn.Tanh(),
+    "softmax": lambda nn: nn.Softmax(dim=-1),
 }
+assert set(TORCH) == set(activations.KNOWN) - {"identity", "sine"}  # which torch has no module for
 
 
 @pytest.mark.parametrize("name", [name for name in TORCH if name != "softmax"])
 def test_from_torch_knows_every_activation(torch, name):
-    f = eval(f"torch.nn.{TORCH[name]}", {"torch": torch})
+    f = TORCH[name](torch.nn)
     module = torch.nn.Sequential(torch.nn.Linear(5, 8), f, torch.nn.Linear(8, 6), f, torch.nn.Linear(6, 3))
     params, model = interop.from_torch(module)
     assert model == Model(name)
@@ -78,7 +79,7 @@ def test_from_torch_knows_every_activation(torch, name):
 )
 def test_from_torch_takes_outputs_nests_and_what_does_nothing(torch, output, loss):
     nn = torch.nn
-    f = eval(f"torch.nn.{TORCH[output]}", {"torch": torch})
+    f = TORCH[output](torch.nn)
     module = nn.Sequential(
         nn.Flatten(), nn.Sequential(nn.Linear(5, 8, bias=False), nn.GELU()), nn.Dropout(0.5), nn.Linear(8, 6),
         nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Identity()), nn.Linear(4, 3), f,
@@ -96,8 +97,21 @@ def test_from_torch_takes_one_layer_another_loss_and_a_compiled_module(torch):
     params, model = interop.from_torch(module, loss="softmax_cross_entropy")
     assert model == Model("relu", "identity", "softmax_cross_entropy")
     close(jaxmlp.forward(params, X, model), forward_in_torch(torch, module))
-    compiled, _ = interop.from_torch(torch.compile(torch.nn.Sequential(module, torch.nn.ReLU())))
+    compiled, model = interop.from_torch(torch.compile(torch.nn.Sequential(module, torch.nn.Tanh())))
+    assert model == Model("relu", "tanh")
     close(compiled[0][0], params[0][0])
+
+
+def test_from_torch_takes_subclasses_that_compute_the_same(torch):
+    class Body(torch.nn.Sequential):
+        pass
+
+    linear = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(5, 8))
+    with torch.no_grad():
+        linear.parametrizations.weight.original0 *= 2
+    module = Body(linear, torch.nn.SiLU(), torch.nn.Linear(8, 3))
+    params, model = interop.from_torch(module)
+    close(jaxmlp.forward(params, X, model), forward_in_torch(torch, module))
 
 
 def test_from_torch_copies(torch):
@@ -128,12 +142,32 @@ def test_from_torch_refuses_what_is_no_mlp(torch):
             super().__init__()
             self.hidden = nn.Linear(5, 3)
 
+    class Residual(nn.Sequential):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    class Cosine(nn.Linear):
+        def forward(self, x):
+            return torch.cos(super().forward(x))
+
+    class Tanh(nn.Module):
+        def forward(self, x):
+            return 2 * torch.tanh(x)
+
+    hooked = nn.Linear(5, 3)
+    hooked.register_forward_hook(lambda module, inputs, outputs: 2 * outputs)
+
     refused = {
         r"layer '0' \(Conv2d\) is not supported: from_torch takes Linear.*ReLU": nn.Sequential(nn.Conv2d(1, 4, 3)),
         r"layer '1.0' \(BatchNorm1d\) is not supported": nn.Sequential(
             nn.Linear(5, 3), nn.Sequential(nn.BatchNorm1d(3))
         ),
-        r"layer '' \(Net\) is not supported.*from_torch_state_dict\(module.state_dict\(\)\)": Net(),
+        r"the module \(Net\) is not supported.*from_torch_state_dict\(module.state_dict\(\)\)": Net(),
+        r"the module \(Residual\) is not supported.*none with hooks or a forward of its own": Residual(nn.Linear(5, 5)),
+        r"layer '0' \(Cosine\) is not supported": nn.Sequential(Cosine(5, 3)),
+        r"layer '0' \(Linear\) is not supported": nn.Sequential(hooked),
+        r"layer '1' \(LogSoftmax\) is not supported": nn.Sequential(nn.Linear(5, 3), nn.LogSoftmax(-1)),
+        r"layer '1' \(Tanh\) is not supported": nn.Sequential(nn.Linear(5, 3), Tanh()),
         r"layer '0' must be LeakyReLU\(negative_slope=0.01\); got LeakyReLU\(negative_slope=0.2\)": nn.Sequential(
             nn.LeakyReLU(0.2)
         ),
@@ -156,7 +190,7 @@ def test_from_torch_refuses_what_is_no_mlp(torch):
     for message, module in refused.items():
         with pytest.raises(ValueError, match=message):
             interop.from_torch(module)
-    with pytest.raises(ValueError, match=r"layer '' \(int\) is not supported"):
+    with pytest.raises(ValueError, match=r"the module \(int\) is not supported"):
         interop.from_torch(3)
     with pytest.raises(ValueError, match="unknown loss 'cross_entropy'"):
         interop.from_torch(nn.Linear(5, 3), loss="cross_entropy")
@@ -191,7 +225,7 @@ def test_to_torch_state_dict_is_taken_strictly(torch):
     module.load_state_dict(state, strict=True)
     close(forward_in_torch(torch, module), jaxmlp.forward(params, X, Model("tanh")))
     jax.tree.map(np.testing.assert_array_equal, interop.from_torch_state_dict(state), params)
-    with pytest.raises(ValueError, match="params"):
+    with pytest.raises(ValueError, match=EMPTY):
         interop.to_torch_state_dict([])
 
 
@@ -208,6 +242,8 @@ def test_to_torch_state_dict_is_taken_strictly(torch):
         ),
         ({"0.weight": np.ones((4, 5), int)}, "layer '0' must be dense, with a matrix of floats; got int64"),
         ({}, "at least one dense layer; got none"),
+        ([], r"state_dict must be a dictionary of tensors, as module.state_dict\(\); got list"),
+        ({"a.weight": np.ones((5, 5)), "b.weight": np.ones((5, 5))}, "the order of the layers 'a', 'b' cannot be told"),
     ],
 )
 def test_state_dicts_that_fit_no_network_are_refused_by_name(state, message):
@@ -215,17 +251,15 @@ def test_state_dicts_that_fit_no_network_are_refused_by_name(state, message):
         interop.from_torch_state_dict(state)
 
 
-# --- scikit-learn ----------------------------------------------------------------------------------------------------
-
-
 def sklearn_problems():
-    labels = RNG.integers(0, 3, 60)
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 60)
     return {
         "binary": ("MLPClassifier", labels > 1),
         "multiclass": ("MLPClassifier", np.array(["c", "a", "b"])[labels]),
-        "multilabel": ("MLPClassifier", RNG.integers(0, 2, (60, 3))),
-        "regression": ("MLPRegressor", RNG.normal(size=60)),
-        "several": ("MLPRegressor", RNG.normal(size=(60, 2))),
+        "multilabel": ("MLPClassifier", rng.integers(0, 2, (60, 3))),
+        "regression": ("MLPRegressor", rng.normal(size=60)),
+        "several": ("MLPRegressor", rng.normal(size=(60, 2))),
     }
 
 
@@ -235,7 +269,7 @@ def sklearn_problems():
 def test_from_sklearn(kind, activation):
     neural_network, metrics = need("sklearn.neural_network", "scikit-learn"), need("sklearn.metrics", "scikit-learn")
     name, y = sklearn_problems()[kind]
-    x = RNG.normal(size=(60, 5))
+    x = np.random.default_rng(2).normal(size=(60, 5))
     kwargs = {"activation": activation, "max_iter": 20, "random_state": 0}
     fitted = getattr(neural_network, name)(hidden_layer_sizes=(8, 6), **kwargs).fit(x, y)
     params, model = interop.from_sklearn(fitted)
@@ -262,9 +296,6 @@ def test_from_sklearn_refuses():
         interop.from_sklearn(neural_network.MLPClassifier())
     with pytest.raises(ValueError, match="must be an MLPClassifier or an MLPRegressor; got LinearRegression"):
         interop.from_sklearn(linear_model.LinearRegression())
-
-
-# --- Flax ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -348,7 +379,9 @@ def dense(d_in, d_out):
         ({"params": {"LayerNorm_0": {"scale": np.ones(3)}}}, "'LayerNorm_0.scale' belongs to no dense layer"),
         ({"a": {**dense(2, 3), "scale": np.ones(3)}}, "layer 'a' must have a kernel and a bias only; got 'scale'"),
         ({"Dense_0": dense(2, 3), "Dense_1": dense(4, 2)}, "layer 'Dense_1' must read the 3 numbers that 'Dense_0'"),
-        ({"a": dense(3, 3), "b": dense(3, 3)}, "the order of the layers 'a', 'b' cannot be told: JAX sorts them"),
+        ({"a": dense(3, 3), "b": dense(3, 3)}, "the order of the layers 'a', 'b' cannot be told: they come sorted"),
+        ({c: dense(5, 5) for c in "abcdefghijklmn"}, "cannot be told: .* such as Dense_0, Dense_1"),
+        ({"a": dense(2, 3), "b": dense(3, 2), "c0": dense(2, 4), "c1": dense(4, 2)}, "cannot be told"),
         ({"a": dense(2, 3), "b": dense(4, 5)}, "layer 'b' must read the 3 numbers that 'a' makes; it reads 4"),
         ({}, "at least one dense layer; got none"),
     ],
@@ -356,9 +389,6 @@ def dense(d_in, d_out):
 def test_from_flax_refuses_by_name(variables, message):
     with pytest.raises(ValueError, match=message):
         interop.from_flax(variables)
-
-
-# --- Equinox ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -397,6 +427,9 @@ def test_from_equinox_refuses(eqx):
         interop.from_equinox(eqx.nn.Conv1d(1, 1, 3, key=key))
     with pytest.raises(ValueError, match=r"activation must compute one of identity, .*computes none of them"):
         interop.from_equinox(eqx.nn.MLP(5, 3, 8, 2, activation=lambda z: z**3, key=key))
+    for f in (jax.nn.relu6, lambda z: jnp.clip(z, -10, 10)):
+        with pytest.raises(ValueError, match="computes none of them"):
+            interop.from_equinox(eqx.nn.MLP(5, 3, 8, 2, activation=f, key=key))
     with pytest.raises(ValueError, match="final_activation must be a function of one number; it raised"):
         interop.from_equinox(eqx.nn.MLP(5, 3, 8, 2, final_activation=lambda z: jax.nn.softmax(z, axis=1), key=key))
 
@@ -407,9 +440,6 @@ def test_from_equinox_refuses(eqx):
         interop.from_equinox(Odd())
 
 
-# --- ONNX ------------------------------------------------------------------------------------------------------------
-
-
 def run_onnx(path, x):
     onnxruntime = need("onnxruntime")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -417,11 +447,10 @@ def run_onnx(path, x):
     return outputs
 
 
-@pytest.mark.parametrize("output", ["identity", "sigmoid", "softmax"])
 @pytest.mark.parametrize("name", HIDDEN)
-def test_to_onnx_with_every_activation_and_output(name, output, tmp_path):
+def test_to_onnx_with_every_activation(name, tmp_path):
     onnx = need("onnx")
-    params, model = random_params((5, 8, 6, 3)), Model(name, output)
+    params, model = random_params((5, 8, 6, 3)), Model(name)
     path = tmp_path / "network.onnx"
     interop.to_onnx(path, params, model)
     onnx.checker.check_model(onnx.load(path), full_check=True)
@@ -429,7 +458,7 @@ def test_to_onnx_with_every_activation_and_output(name, output, tmp_path):
         x = X[:n].astype(DTYPE)
         got = run_onnx(path, x)
         assert got.dtype == x.dtype
-        close(got, jaxmlp.forward(params, x, model))
+        close(got, jaxmlp.forward(params, x, model), 1e-6)
 
 
 @pytest.mark.parametrize("output", activations.KNOWN)
@@ -437,7 +466,7 @@ def test_to_onnx_with_every_output(output, tmp_path):
     need("onnx")
     params, model = random_params((5, 3)), Model("relu", output)
     interop.to_onnx(tmp_path / "network.onnx", params, model)
-    close(run_onnx(tmp_path / "network.onnx", X.astype(DTYPE)), jaxmlp.forward(params, X, model))
+    close(run_onnx(tmp_path / "network.onnx", X.astype(DTYPE)), jaxmlp.forward(params, X, model), 1e-6)
 
 
 def test_to_onnx_widens_narrow_numbers_and_takes_layers_apart(tmp_path):
@@ -445,7 +474,8 @@ def test_to_onnx_widens_narrow_numbers_and_takes_layers_apart(tmp_path):
     params, model = random_params((5, 8, 6, 3), dtype=jnp.bfloat16), Model(("tanh", "gelu"))
     interop.to_onnx(tmp_path / "network.onnx", params, model)
     wide = jax.tree.map(lambda a: a.astype(jnp.float32), params)
-    close(run_onnx(tmp_path / "network.onnx", X.astype(np.float32)), jaxmlp.forward(wide, X, model).astype(np.float32))
+    want = jaxmlp.forward(wide, X, model).astype(np.float32)
+    close(run_onnx(tmp_path / "network.onnx", X.astype(np.float32)), want, 1e-6)
 
 
 def test_to_onnx_refuses(tmp_path):
@@ -454,14 +484,11 @@ def test_to_onnx_refuses(tmp_path):
     path = tmp_path / "network.onnx"
     with pytest.raises(ValueError, match="ONNX has no operator for one's own activation 'cube': identity, relu,"):
         interop.to_onnx(path, random_params((5, 8, 3)), Model(own))
-    with pytest.raises(ValueError, match="params"):
+    with pytest.raises(ValueError, match=EMPTY):
         interop.to_onnx(path, [], Model())
     with pytest.raises(ValueError, match="one for each of the 1 hidden layers; got 2"):
         interop.to_onnx(path, random_params((5, 8, 3)), Model(("tanh", "tanh")))
     assert not list(tmp_path.iterdir())  # nothing half-written
-
-
-# --- StableHLO -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("output", ["identity", "softmax"])
@@ -479,13 +506,11 @@ def test_export_runs_again_with_any_batch_size(output):
 def test_export_for_one_platform_and_for_an_unknown_one():
     params = random_params((5, 8, 3))
     assert jax.export.deserialize(interop.export(params, Model(), ("tpu",))).platforms == ("tpu",)
-    with pytest.raises(ValueError, match="platforms must be of cpu, cuda, rocm, tpu; got 'gpu'"):
-        interop.export(params, Model(), ("gpu",))
-    with pytest.raises(ValueError, match="params"):
+    for platforms in (("gpu",), "cpu", ()):
+        with pytest.raises(ValueError, match="platforms must be a list of some of cpu, cuda, rocm, tpu; got"):
+            interop.export(params, Model(), platforms)
+    with pytest.raises(ValueError, match=EMPTY):
         interop.export([], Model())
-
-
-# --- what is missing is named ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -496,6 +521,6 @@ def test_export_for_one_platform_and_for_an_unknown_one():
     ],
 )
 def test_a_missing_package_is_named(package, call, message, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, package, None)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=message):
         call(random_params((5, 3)))

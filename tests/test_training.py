@@ -103,6 +103,22 @@ def test_train_equals_a_loop_over_exact_batches(batch_size, reduction):
     np.testing.assert_allclose(losses, want_losses, rtol=TOLERANCE["rtol"])
 
 
+@pytest.mark.parametrize("batch_size", [5, 11])
+def test_without_shuffling_the_examples_come_as_they_are(batch_size):
+    first = fresh()
+    got, losses = jax.jit(
+        lambda state: jaxmlp.train(state, X, Y, MODEL, SGD, epochs=2, batch_size=batch_size, shuffle=False)
+    )(first)
+    step, state = jaxmlp.make_train_step(MODEL, SGD), fresh()
+    for _ in range(2):
+        for start in range(0, 22, batch_size):
+            state, _ = step(state, X[start : start + batch_size], Y[start : start + batch_size])
+    chex.assert_trees_all_close(key_data(got), key_data(state), **TOLERANCE)  # the key too
+    fitted = jaxmlp.fit(first.params, X, Y, MODEL, SGD, key=first.key, epochs=2, batch_size=batch_size, shuffle=False)
+    chex.assert_trees_all_close(fitted.params, got.params, **TOLERANCE)
+    np.testing.assert_allclose(fitted.history["loss"], losses, rtol=TOLERANCE["rtol"])
+
+
 def epoch_order(key, batch_size, n=22):
     """The order of an epoch, seen from outside: targets that name their row, and a gradient that notes them."""
     if batch_size >= n:

@@ -1,7 +1,7 @@
 """Networks from other libraries and to other formats, one file for each neighbour.
 
-Nothing is imported but what a conversion needs: arriving takes the object given, by what it has; leaving takes the
-library of the format. Arrays are copied, and come in their own dtype where JAX has it: float64 with `jax_enable_x64`
+The `from_` functions read the attributes of what they are given and import no other library; `to_torch_state_dict` and
+`to_onnx` import theirs. Arrays are copied, and come in their own dtype where JAX has it: float64 with `jax_enable_x64`
 only, else float32.
 """
 

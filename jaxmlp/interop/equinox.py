@@ -12,13 +12,14 @@ from jaxmlp.interop.layers import Layer, to_model, to_params
 from jaxmlp.model import Model
 from jaxmlp.types import Array
 
-_PROBES = np.linspace(-6, 6, 97, dtype=np.float32)
+_PROBES = np.array([*np.linspace(-6, 6, 97), -1e3, -100, -30, -10, 10, 30, 100, 1e3], np.float32)
 
 
 def from_equinox(mlp: Any, *, loss: str | None = None) -> tuple[list[tuple[Array, Array]], Model]:
     """Take the network out of an `equinox.nn.MLP`.
 
-    Its activations are functions without names: they are recognised by what they compute at 97 points from -6 to 6.
+    Its activations are functions without names: they are recognised by what they compute at 105 points from -1000 to
+    1000.
 
     Args:
         mlp: with `layers`, `activation` and `final_activation`; sizes of "scalar" count as 1.
@@ -53,10 +54,8 @@ def _recognised(name: str, f: Callable[[Array], Array]) -> str:
         values = np.asarray(jax.vmap(f)(jnp.asarray(_PROBES)))
     except Exception as error:  # whatever a function of the caller's may raise
         raise ValueError(f"{name} must be a function of one number; it raised {error!r}") from error
-    for known, activation in activations.KNOWN.items():
-        if activation.derivative is not None and values.shape == _PROBES.shape:
-            ours = activation(jnp.asarray(_PROBES))
-            if np.allclose(values, ours, rtol=1e-6, atol=1e-6):
-                return known
-    elementwise = [known for known, activation in activations.KNOWN.items() if activation.derivative is not None]
+    elementwise = {known: g for known, g in activations.KNOWN.items() if g.derivative is not None}
+    for known, g in elementwise.items():
+        if values.shape == _PROBES.shape and np.allclose(values, g(jnp.asarray(_PROBES)), rtol=1e-6, atol=1e-6):
+            return known
     raise ValueError(f"{name} must compute one of {', '.join(elementwise)}; {f!r} computes none of them.")

@@ -1,22 +1,19 @@
 """Flax: the variables of Linen modules and the state of NNX ones to parameters. Its kernels are `(d_in, d_out)`."""
 
-import itertools
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from jaxmlp.interop.layers import Layer, by_number, to_params
+from jaxmlp.interop.layers import Layer, in_order, to_params
 from jaxmlp.types import Array
 
 
 def from_flax(variables: Mapping[Any, Any]) -> list[tuple[Array, Array]]:
     """Take the parameters out of Flax's variables.
 
-    JAX sorts dictionaries by name, so `Dense_10` may come before `Dense_2`: numbers in names count as numbers. Names
-    without numbers are taken in the order given, where that is not the alphabet's; where it is, the widths must tell
-    the order.
+    JAX sorts dictionaries by name, so that `Dense_10` comes before `Dense_2`: where the names are sorted, numbers in
+    them count as numbers, and between other names the widths decide.
 
     Args:
         variables: Linen's `{"params": {"Dense_0": {"kernel": ..., "bias": ...}, ...}}` or what stands in it, nested
@@ -39,13 +36,7 @@ def from_flax(variables: Mapping[Any, Any]) -> list[tuple[Array, Array]]:
         if others:
             raise ValueError(f"only the collection 'params' is supported; got {others[0]!r} too.")
         variables = variables["params"]
-    layers = dict(_layers(variables, ""))
-    names = list(layers)
-    if names == sorted(names) and len({re.sub(r"\d+", "0", name) for name in names}) > 1:
-        names = _by_width(layers)
-    elif names == sorted(names):
-        names = by_number(names)
-    return to_params({name: layers[name] for name in names})
+    return to_params(in_order(dict(_layers(variables, ""))))
 
 
 def _layers(tree: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Layer]]:
@@ -63,26 +54,3 @@ def _layers(tree: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Layer]]:
                 yield from _layers(child, below)
         elif child is not None:
             raise ValueError(f"{below!r} belongs to no dense layer: only a kernel and a bias are supported.")
-
-
-def _by_width(layers: Mapping[str, Layer]) -> list[str]:
-    """The one order in which each layer reads what the one before it makes, and numbered names ascend."""
-    found = list(itertools.islice(_chains([], by_number(layers), layers), 2))
-    if len(found) > 1:
-        raise ValueError(
-            f"the order of the layers {', '.join(map(repr, layers))} cannot be told: JAX sorts them by name, and they "
-            f"chain in several orders. Name them Dense_0, Dense_1, ... in the network's order."
-        )
-    return found[0] if found else list(layers)  # an order that does not chain is reported as such
-
-
-def _chains(taken: list[str], left: list[str], layers: Mapping[str, Layer]) -> Iterator[list[str]]:
-    if not left:
-        yield taken
-    forms = set()
-    for name in left:
-        form = re.sub(r"\d+", "0", name)
-        first_of_its_form = form not in forms
-        forms.add(form)
-        if first_of_its_form and (not taken or layers[taken[-1]].W.shape[-1] == layers[name].W.shape[0]):
-            yield from _chains([*taken, name], [other for other in left if other != name], layers)

@@ -25,7 +25,7 @@ def to_onnx(path: str | os.PathLike, params: Params, model: Model) -> None:
     Args:
         path: where.
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.
-        model: for its activations.
+        model: for its activations; the output's too, so one trained on logits exports logits.
 
     Raises:
         ValueError: If `params` is no network, or an activation is none of `jaxmlp.activations`.

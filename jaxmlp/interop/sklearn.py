@@ -45,10 +45,15 @@ def from_sklearn(estimator: Any) -> tuple[list[tuple[Array, Array]], Model]:
         for i, (W, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True))
     }
     output, loss = _OUTPUTS[estimator.out_activation_]
-    hidden = estimator.activation
-    hidden = _ours(hidden) if isinstance(hidden, str | Activation) else tuple(map(_ours, hidden))
-    return to_params(layers), Model(hidden, output, loss)
+    return to_params(layers), Model(our_activation(estimator.activation), output, loss)
 
 
-def _ours(activation: str | Activation) -> str | Activation:
-    return "sigmoid" if activation == "logistic" else activation
+def our_activation(activation: Any) -> Any:
+    """Return scikit-learn's `activation` by our names, where "logistic" is "sigmoid".
+
+    Args:
+        activation: a name, an `Activation`, or a list of them.
+    """
+    if isinstance(activation, str | Activation):
+        return "sigmoid" if activation == "logistic" else activation
+    return tuple(map(our_activation, activation))

@@ -11,22 +11,22 @@ from jaxmlp.types import Array, Params
 
 
 def export(params: Params, model: Model, platforms: Sequence[str] = ("cpu", "cuda", "tpu")) -> bytes:
-    """Compile `forward` for other machines, the parameters in it.
+    """Lower `forward` to StableHLO, the parameters in it, for other machines to compile.
 
     It is a format to deploy, not to archive: JAX promises to read such programs for six months (docs.jax.dev,
     Exporting and serializing, "Compatibility guarantees"). `jaxmlp.save` keeps a network for good.
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.
-        model: for its activations.
-        platforms: what it shall run on; none of them need be here.
+        model: for its activations; the output's too, so one trained on logits exports logits.
+        platforms: what it shall run on, a list of names; none of them need be here.
 
     Returns:
         Bytes; `jax.export.deserialize(bytes).call(x)` runs them, x `(n, d_0)` in the dtype of `params`, n of any size
         from 1 on, and returns the outputs `(n, d_L)`.
 
     Raises:
-        ValueError: If `params` is no network, or there is no such platform.
+        ValueError: If `params` is no network, there is no such platform, or none is given.
 
     Example:
         >>> import jax.export, jaxmlp
@@ -39,9 +39,8 @@ def export(params: Params, model: Model, platforms: Sequence[str] = ("cpu", "cud
 
     checks.check_params(params)
     known = ("cpu", "cuda", "rocm", "tpu")
-    for platform in platforms:
-        if platform not in known:
-            raise ValueError(f"platforms must be of {', '.join(known)}; got {platform!r}.")
+    if isinstance(platforms, str) or not platforms or not set(platforms) <= set(known):
+        raise ValueError(f"platforms must be a list of some of {', '.join(known)}; got {platforms!r}.")
     (n,) = jax_export.symbolic_shape("n")
 
     def network(x: Array) -> Array:

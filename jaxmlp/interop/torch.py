@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import checks
-from jaxmlp.interop.layers import Layer, by_number, to_model, to_params
+from jaxmlp.interop.layers import Layer, in_order, to_model, to_params
 from jaxmlp.model import Model
 from jaxmlp.types import Array, Params
 
@@ -53,12 +53,12 @@ def from_torch(module: Any, *, loss: str | None = None) -> tuple[list[tuple[Arra
     layers: dict[str, Layer] = {}
     found: list[str] = []
     for name, part in _parts(module, ""):
-        kind = type(part).__name__
-        if _is_a(part, "Linear"):
+        kind = _kind(part)
+        if kind == "Linear":
             if len(layers) > len(found):
                 found.append("identity")
             layers[name] = Layer(_array(name, part.weight).T, None if part.bias is None else _array(name, part.bias))
-        elif kind not in _NOTHING or not _has(part, _NOTHING[kind]):
+        elif kind not in _NOTHING or not _has(part, _NOTHING[kind]):  # one of the activations, then
             activation = _activation(name, part)
             if len(layers) != len(found) + 1:
                 raise ValueError(f"activation {name!r} ({kind}) must follow a Linear layer, one activation for each.")
@@ -71,18 +71,22 @@ def from_torch_state_dict(state_dict: Mapping[str, Any]) -> list[tuple[Array, Ar
     """Take the parameters out of a state dict, by the names `<layer>.weight` and `<layer>.bias`.
 
     Args:
-        state_dict: of any network of Linear layers; prefixes such as `module.` do not matter. Layers are taken in the
-            order given; where that is the alphabet's, their numbers count as numbers.
+        state_dict: of any network of Linear layers, in its order; prefixes such as `module.` do not matter. Where the
+            names come sorted, as some files keep them, numbers in them count as numbers, and between other names the
+            widths decide. Only names and shapes are known: which activations there are, is not.
 
     Returns:
         `[(W_1, b_1), ..., (W_L, b_L)]`; a missing bias is zero.
 
     Raises:
-        ValueError: If a key is of something else than a Linear layer, or the layers do not chain; it names the key.
+        ValueError: If there is anything but matrices and their biases, they do not chain, or their order cannot be
+            told; it names the key or layer.
     """
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(
+            f"state_dict must be a dictionary of tensors, as module.state_dict(); got {type(state_dict).__name__}."
+        )
     names = list(dict.fromkeys(key.rpartition(".")[0] for key in state_dict))
-    if names == sorted(names):  # as files keep them
-        names = by_number(names)
     for key in state_dict:
         if key.rpartition(".")[2] not in ("weight", "bias"):
             raise ValueError(f"{key!r} must be the weight or bias of a Linear layer; only these are supported.")
@@ -95,7 +99,7 @@ def from_torch_state_dict(state_dict: Mapping[str, Any]) -> list[tuple[Array, Ar
         layers[name] = Layer(
             _array(name, state_dict[prefix + "weight"]).T, None if bias is None else _array(name, bias)
         )
-    return to_params(layers)
+    return to_params(in_order(layers))
 
 
 def to_torch_state_dict(params: Params) -> dict[str, Any]:
@@ -131,20 +135,25 @@ def to_torch_state_dict(params: Params) -> dict[str, Any]:
 
 def _parts(module: Any, name: str) -> Iterator[tuple[str, Any]]:
     """The modules that do something, in order, with their names."""
-    kind = type(module).__name__
-    if kind in ("DataParallel", "DistributedDataParallel"):
-        yield from _parts(module.module, name)
-    elif kind == "OptimizedModule":  # torch.compile's
+    kind = _kind(module)
+    if hasattr(module, "_orig_mod"):  # torch.compile's
         yield from _parts(module._orig_mod, name)
-    elif _is_a(module, "Sequential"):
+    elif kind in ("DataParallel", "DistributedDataParallel"):
+        yield from _parts(module.module, name)
+    elif kind == "Sequential":
         for child_name, child in module._modules.items():  # named_children leaves out a module that stands there twice
             yield from _parts(child, f"{name}.{child_name}" if name else child_name)
     else:
         yield name, module
 
 
-def _is_a(module: Any, kind: str) -> bool:
-    return kind in (base.__name__ for base in type(module).__mro__) and not type(module).__name__.startswith("Lazy")
+def _kind(module: Any) -> str | None:
+    """The class of torch's whose `forward` the module runs; None where it runs another, or hooks."""
+    owner = next((base for base in type(module).__mro__ if "forward" in vars(base)), object)
+    hooked = getattr(module, "_forward_hooks", None) or getattr(module, "_forward_pre_hooks", None)
+    if hooked or type(module).__name__.startswith("Lazy") or not owner.__module__.startswith("torch.nn."):
+        return None
+    return owner.__name__
 
 
 def _has(module: Any, settings: Mapping[str, Any]) -> bool:
@@ -152,17 +161,15 @@ def _has(module: Any, settings: Mapping[str, Any]) -> bool:
 
 
 def _activation(name: str, module: Any) -> str:
-    kind = type(module).__name__
-    known = _ACTIVATIONS.get(kind)
+    kind = _kind(module)
+    known = _ACTIVATIONS.get(kind or "")
     if known is None:
-        advice = (
-            " Its forward cannot be read from outside: take its weights by from_torch_state_dict(module.state_dict())."
-            if hasattr(module, "state_dict") and not name
-            else ""
-        )
+        own = type(module).__name__
+        what = f"layer {name!r} ({own})" if name else f"the module ({own})"
         raise ValueError(
-            f"layer {name!r} ({kind}) is not supported: from_torch takes Linear, Sequential, {', '.join(_NOTHING)} and "
-            f"the activations {', '.join(_ACTIVATIONS)}.{advice}"
+            f"{what} is not supported: from_torch takes Linear, Sequential, {', '.join(_NOTHING)} and the activations "
+            f"{', '.join(_ACTIVATIONS)}, none with hooks or a forward of its own. For other modules, take the weights "
+            f"by from_torch_state_dict(module.state_dict()) and write the Model."
         )
     for settings, ours in known:
         if _has(module, settings):

@@ -89,6 +89,7 @@ def fit(
     batch_size: int,
     weights: ArrayLike | None = None,
     class_weights: ClassWeights | None = None,
+    shuffle: bool = True,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     patience: int | None = None,
     callback: Callable[[int, dict[str, float]], Any] | None = None,
@@ -113,6 +114,7 @@ def fit(
         weights: `(n,)` sample weights, none negative.
         class_weights: one number for each class, in order or by label, which multiplies the weights of its examples;
             "balanced" means n / (classes * examples of that class).
+        shuffle: whether each epoch has an order of its own.
         validation: `(x, y)` to evaluate after each epoch, unweighted. `params` of the result are then the best, by its
             loss; the last ones are in its `state`.
         patience: stop after so many epochs in a row without a lower validation loss; None never stops.
@@ -167,6 +169,7 @@ def fit(
         optimizer=optimizer,
         batch_size=int(batch_size),
         value_and_grad=value_and_grad,
+        shuffle=bool(shuffle),
     )
 
     run, rows = _beginning(params, optimizer, key, validation), np.zeros((0, len(curves)))
@@ -210,7 +213,7 @@ def fit(
     return FitResult(copied(best), run.state, _history(curves, rows), len(rows) - 1 - waited)
 
 
-@functools.partial(jax.jit, static_argnames=("optimizer", "batch_size", "value_and_grad"))
+@functools.partial(jax.jit, static_argnames=("optimizer", "batch_size", "value_and_grad", "shuffle"))
 def _some_epochs(
     run: _Run,
     limit: Array,
@@ -221,6 +224,7 @@ def _some_epochs(
     optimizer: Optimizer,
     batch_size: int,
     value_and_grad: ValueAndGrad,
+    shuffle: bool,
 ) -> tuple[_Run, Array, Array]:
     """Do `limit` epochs, or fewer where patience ends.
 
@@ -233,12 +237,13 @@ def _some_epochs(
         optimizer: static.
         batch_size: static.
         value_and_grad: static.
+        shuffle: static.
 
     Returns:
         The run, how many epochs were done, and the curves of these, `(MOST_EPOCHS, curves)`.
     """
     x, y, weights, validation = data
-    epoch = make_epoch(x, y, weights, model, optimizer, batch_size, value_and_grad)
+    epoch = make_epoch(x, y, weights, model, optimizer, batch_size, value_and_grad, shuffle)
     curves = _curves(model, validation)
 
     def one(carry: tuple[_Run, Array, Array]) -> tuple[_Run, Array, Array]:

@@ -32,7 +32,8 @@ def train(
 ) -> tuple[TrainState, Array]:
     """Train for some epochs; pure, so jit it, vmap it over keys, learning rates, weights or data.
 
-    Every epoch visits each example once, in an order drawn from `state.key` (`next_order` says how). Where
+    Every epoch visits each example once, in an order drawn from `state.key` (`next_order` says how), or without
+    `shuffle` in the order given, and the key stays. Where
     `batch_size` does not divide n, the last batch is the smaller one exactly: filled up with examples of weight 0. One
     batch that holds everything is taken in the order given. All randomness comes from `state.key`: 10 + 10 epochs are
     20, bit for bit.
@@ -46,7 +47,7 @@ def train(
         epochs: how many times to go through the data; static.
         batch_size: examples for one update, more than n meaning all of them; static.
         weights: `(n,)` sample weights; None weighs all alike.
-        shuffle: False takes the examples as they come, in every epoch; static.
+        shuffle: whether each epoch has an order of its own; static.
         value_and_grad: what makes the gradient, as in `make_train_step`.
 
     Returns:
