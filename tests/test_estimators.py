@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse
 import sklearn.neural_network as theirs
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.metrics import log_loss, mean_poisson_deviance
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
@@ -215,6 +215,40 @@ def test_float32_stays_float32():
     assert_same(their, ours, 1e-4)
 
 
+@pytest.mark.parametrize("kind", ["multiclass", "binary"])
+def test_losses_of_saturated_probabilities_are_clipped_alike(kind):
+    X, y = load_wine(return_X_y=True)  # not scaled: the first probabilities are 0 and 1
+    their, ours = both("MLPClassifier", X, y if kind == "multiclass" else y > 0, max_iter=100, hidden_layer_sizes=(20,))
+    assert their.loss_curve_[0] > 5
+    assert_same(their, ours, 1e-7)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_single_epochs_of_other_dtypes_and_other_solvers(solver):
+    X, y = data("iris")
+    e = MLPClassifier((4,), solver=solver, random_state=0)
+    e.partial_fit(X.astype(np.float32), y, classes=[0, 1, 2]).partial_fit(X, y)
+    assert e.coefs_[0].dtype == np.float32
+    e.set_params(solver={"sgd": "adam", "adam": "sgd"}[solver]).partial_fit(X, y)
+    assert len(e.loss_curve_) == 3
+    e.set_params(solver="lbfgs", max_iter=2, warm_start=True).fit(X, y)
+    assert len(e.loss_curve_) == 5
+    assert e.loss_ < e.loss_curve_[0]
+
+
+def test_sparse_labels_are_made_dense():
+    X, y = targets("multilabel")
+    same = MLPClassifier((4,), max_iter=2, random_state=0)
+    predicted = clone(same).fit(X, scipy.sparse.csr_array(y)).predict(X)
+    np.testing.assert_array_equal(predicted, same.fit(X, y).predict(X))
+
+
+def test_one_class_alone_is_always_right():
+    X, _ = data("iris")
+    e = MLPClassifier((4,), early_stopping=True, max_iter=5, random_state=0).fit(X, np.ones(150))
+    assert e.validation_scores_ == [1.0] * 5
+
+
 def test_a_random_state_is_used_up_alike():
     X, y = data("iris")
     states = [np.random.RandomState(3) for _ in range(2)]
@@ -386,6 +420,7 @@ def test_pickled_and_cloned():
         ({"activation": ["tanh", "swish"]}, "unknown activation 'swish'"),
         ({"activation": ["tanh"]}, "one for each of the 2 hidden layers; got 1"),
         ({"hidden_layer_sizes": (4, 0)}, r"hidden_layer_sizes must be > 0 and integers, got \[4, 0\]"),
+        ({"hidden_layer_sizes": (True,)}, r"hidden_layer_sizes must be > 0 and integers, got \[True\]"),
         ({"hidden_layer_sizes": (4.5,)}, r"hidden_layer_sizes must be > 0 and integers, got \[4.5\]"),
         ({"class_weight": "even"}, "The 'class_weight' parameter of MLPClassifier must be"),
         ({"early_stopping": True, "validation_fraction": 0.01}, "The validation set is too small"),
@@ -409,11 +444,22 @@ def test_data_are_refused_as_scikit_learn_does():
         e.partial_fit(X, y)
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
         e.fit(X, y, sample_weight=-np.ones(150))
-    with pytest.raises(ValueError, match="must not make all weights zero"):
+    with pytest.raises(ValueError, match="the weights, sample_weight and class_weight, must not be all zero"):
         MLPClassifier((4,), class_weight={0: 0.0, 1: 0.0}).fit(X, y, sample_weight=y == 0)
+    for weight in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="class_weight must be finite and not negative; got"):
+            MLPClassifier((4,), class_weight={0: weight}).fit(X, y)
+    with pytest.raises(ValueError, match=r"the weights, those of the examples to .*, must not be all zero"):
+        MLPClassifier((4,), early_stopping=True, random_state=0).fit(X, y, sample_weight=np.arange(150) == 7)
     with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):
         e.fit(scipy.sparse.csr_array(X), y)
     e.fit(X, y)
+    before = e.predict(X)
+    with pytest.raises(ValueError, match=r"sample_weight\.shape == "):
+        e.fit(X, y > 0, sample_weight=np.ones(3))
+    np.testing.assert_array_equal(e.predict(X), before)  # what was fitted stays fitted
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes must stay what they were in the last fit; got \[5\]"):
+        clone(e).set_params(warm_start=True).fit(X, y).set_params(hidden_layer_sizes=5).fit(X, y)
     with pytest.raises(ValueError, match="X has 3 features, but MLPClassifier is expecting 4 features as input"):
         e.predict(X[:, :3])
     with pytest.raises(ValueError, match=r"the labels must be of \[0 1 2\]; got"):

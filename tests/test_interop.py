@@ -1,5 +1,7 @@
 """Every converter against the real neighbour: its own forward, and what each refuses by name."""
 
+import functools
+import importlib
 import sys
 
 import jax
@@ -157,6 +159,9 @@ def test_from_torch_refuses_what_is_no_mlp(torch):
     hooked = nn.Linear(5, 3)
     hooked.register_forward_hook(lambda module, inputs, outputs: 2 * outputs)
 
+    pruned = importlib.import_module("torch.nn.utils.prune").l1_unstructured(
+        nn.Linear(5, 3), "weight", 0.5
+    )  # its weight is made by a hook
     refused = {
         r"layer '0' \(Conv2d\) is not supported: from_torch takes Linear.*ReLU": nn.Sequential(nn.Conv2d(1, 4, 3)),
         r"layer '1.0' \(BatchNorm1d\) is not supported": nn.Sequential(
@@ -185,7 +190,10 @@ def test_from_torch_refuses_what_is_no_mlp(torch):
         r"layer '0' \(Flatten\) is not supported": nn.Sequential(nn.Flatten(0), nn.Linear(5, 3)),
         r"layer '0' \(LazyLinear\) is not supported": nn.Sequential(nn.LazyLinear(3)),
         r"layer '0' must hold dense numbers in memory": nn.Sequential(nn.Linear(5, 3, device="meta")),
-        "softmax serves as an output only": nn.Sequential(nn.Linear(5, 3), nn.Softmax(-1), nn.Linear(3, 3)),
+        "layer '2' must not follow a Softmax, which is supported as the output only": nn.Sequential(
+            nn.Linear(5, 3), nn.Softmax(-1), nn.Linear(3, 3)
+        ),
+        r"layer '0' \(Linear\) is not supported: .*remove_weight_norm": nn.Sequential(pruned),
     }
     for message, module in refused.items():
         with pytest.raises(ValueError, match=message):
@@ -205,8 +213,36 @@ def test_state_dicts_with_prefixes_and_in_the_alphabets_order(torch):
     for given in (state, prefixed, dict(sorted(state.items())), dict(sorted(prefixed.items()))):
         got = interop.from_torch_state_dict(given)
         jax.tree.map(np.testing.assert_array_equal, got, want)
+    mixed = list(prefixed.items())
+    np.random.default_rng(0).shuffle(mixed)  # as safetensors may read a file
+    jax.tree.map(np.testing.assert_array_equal, interop.from_torch_state_dict(dict(mixed)), want)
     numbers = {name: tensor.numpy() for name, tensor in state.items()}  # as safetensors.numpy reads a file
     jax.tree.map(np.testing.assert_array_equal, interop.from_torch_state_dict(numbers), want)
+
+
+def test_state_dicts_whose_names_have_no_numbers(torch):
+    """Torch's own order counts; in a dictionary that a file may have sorted, the widths do."""
+    nn = torch.nn
+
+    class Net(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.stem = nn.Linear(5, width)
+            self.blocks = nn.ModuleList([nn.Linear(width, width) for _ in range(11)])
+            self.head = nn.Linear(width, 2)
+
+    for width in (4, 5):
+        module = Net(width)
+        want = [np.asarray(w.detach().numpy().T) for w in (module.stem.weight, *(b.weight for b in module.blocks))]
+        state = module.state_dict()
+        got = interop.from_torch_state_dict(state)
+        jax.tree.map(np.testing.assert_array_equal, [W for W, _ in got[:-1]], want)
+        if width == 4:  # stem 5x4, blocks 4x4, head 4x2
+            again = interop.from_torch_state_dict(dict(sorted(state.items())))
+            jax.tree.map(np.testing.assert_array_equal, again, got)
+        else:
+            with pytest.raises(ValueError, match=r"the order of the layers .* cannot be told"):
+                interop.from_torch_state_dict(dict(sorted(state.items())))
 
 
 def test_state_dicts_of_one_layer_and_without_biases(torch):
@@ -242,7 +278,7 @@ def test_to_torch_state_dict_is_taken_strictly(torch):
         ),
         ({"0.weight": np.ones((4, 5), int)}, "layer '0' must be dense, with a matrix of floats; got int64"),
         ({}, "at least one dense layer; got none"),
-        ([], r"state_dict must be a dictionary of tensors, as module.state_dict\(\); got list"),
+        ([], r"state_dict must be a dictionary of tensors by name, as module.state_dict\(\); got list"),
         ({"a.weight": np.ones((5, 5)), "b.weight": np.ones((5, 5))}, "the order of the layers 'a', 'b' cannot be told"),
     ],
 )
@@ -363,6 +399,36 @@ def test_from_nnx(nnx):
     close(jaxmlp.forward(interop.from_flax(pure), x, Model("silu")), want)
 
 
+def test_from_nnx_whose_lists_are_long(nnx):
+    """JAX sorts a list's indices as numbers, and the names beside it by the alphabet: blocks, head, stem."""
+
+    class Net(nnx.Module):
+        def __init__(self, width):
+            make = functools.partial(nnx.Linear, rngs=nnx.Rngs(0), param_dtype=DTYPE)
+            self.stem, self.head = make(5, width), make(width, 2)
+            self.blocks = nnx.List([make(width, width) for _ in range(11)])
+
+        def __call__(self, x):
+            for layer in (self.stem, *self.blocks):
+                x = nnx.relu(layer(x))
+            return self.head(x)
+
+    module, x = Net(6), jnp.asarray(X, DTYPE)
+    close(jaxmlp.forward(interop.from_flax(nnx.state(module)), x), module(x))
+    close(jax.jit(lambda state: jaxmlp.forward(interop.from_flax(state), x))(nnx.state(module)), module(x))
+    with pytest.raises(ValueError, match=r"the order of the layers .* cannot be told"):
+        interop.from_flax(nnx.state(Net(5)))
+
+
+def test_from_linen_in_boxes(linen):
+    boxed = linen.with_partitioning(linen.initializers.normal(), (None, "model"))
+    module = linen.Dense(3, kernel_init=boxed, param_dtype=DTYPE)
+    variables = module.init(jax.random.key(0), jnp.asarray(X, DTYPE))
+    close(
+        jaxmlp.forward(interop.from_flax({"layer": variables["params"]}), X), module.apply(variables, X.astype(DTYPE))
+    )
+
+
 def dense(d_in, d_out):
     return {"kernel": np.ones((d_in, d_out), np.float32), "bias": np.ones(d_out, np.float32)}
 
@@ -376,6 +442,8 @@ def dense(d_in, d_out):
             "only the collection 'params' .* 'batch_stats'",
         ),
         ({"Conv_0": {"kernel": np.ones((3, 3, 1, 4))}}, "layer 'Conv_0' must be dense, .* multi-layer perceptrons"),
+        ({"params": [1, 2]}, "'params' must be a dictionary; got list"),
+        ({"a": {"kernel": jax.ShapeDtypeStruct((2, 3), jnp.float32)}}, "layer 'a' must hold arrays; got ShapeDtype"),
         ({"params": {"LayerNorm_0": {"scale": np.ones(3)}}}, "'LayerNorm_0.scale' belongs to no dense layer"),
         ({"a": {**dense(2, 3), "scale": np.ones(3)}}, "layer 'a' must have a kernel and a bias only; got 'scale'"),
         ({"Dense_0": dense(2, 3), "Dense_1": dense(4, 2)}, "layer 'Dense_1' must read the 3 numbers that 'Dense_0'"),
@@ -423,21 +491,29 @@ def test_from_equinox_with_scalars_an_output_and_without_biases(eqx):
 
 def test_from_equinox_refuses(eqx):
     key = jax.random.key(0)
-    with pytest.raises(ValueError, match=r"must be an equinox.nn.MLP, with layers, .* got Conv1d"):
+    with pytest.raises(ValueError, match=r"must be an equinox.nn.MLP; got Conv1d"):
         interop.from_equinox(eqx.nn.Conv1d(1, 1, 3, key=key))
+
+    class Doubled(eqx.nn.MLP):
+        def __call__(self, x, *, key=None):
+            return 2 * super().__call__(x)
+
+    with pytest.raises(ValueError, match=r"must be an equinox.nn.MLP; got Doubled"):
+        interop.from_equinox(Doubled(5, 3, 8, 2, key=key))
     with pytest.raises(ValueError, match=r"activation must compute one of identity, .*computes none of them"):
         interop.from_equinox(eqx.nn.MLP(5, 3, 8, 2, activation=lambda z: z**3, key=key))
-    for f in (jax.nn.relu6, lambda z: jnp.clip(z, -10, 10)):
+    for f in (jax.nn.relu6, lambda z: jnp.clip(z, -10, 10), lambda z: jnp.round(8 * z) / 8):
         with pytest.raises(ValueError, match="computes none of them"):
             interop.from_equinox(eqx.nn.MLP(5, 3, 8, 2, activation=f, key=key))
     with pytest.raises(ValueError, match="final_activation must be a function of one number; it raised"):
         interop.from_equinox(eqx.nn.MLP(5, 3, 8, 2, final_activation=lambda z: jax.nn.softmax(z, axis=1), key=key))
 
-    class Odd:
-        layers, activation, final_activation = (len,), jnp.tanh, jnp.tanh
-
-    with pytest.raises(ValueError, match=r"layers\[0\] must be an equinox.nn.Linear; got builtin"):
-        interop.from_equinox(Odd())
+    mlp = eqx.tree_at(lambda m: m.layers[1], eqx.nn.MLP(5, 3, 8, 2, key=key), eqx.nn.Conv1d(1, 1, 3, key=key))
+    with pytest.raises(ValueError, match=r"layers\[1\] must be an equinox.nn.Linear; got Conv1d"):
+        interop.from_equinox(mlp)
+    no_hidden = eqx.nn.MLP(5, 3, 8, 0, activation=lambda z: z**3, dtype=DTYPE, key=key)  # which is never called
+    params, model = interop.from_equinox(no_hidden)
+    close(jaxmlp.forward(params, X, model), jax.vmap(no_hidden)(jnp.asarray(X, DTYPE)))
 
 
 def run_onnx(path, x):
@@ -478,6 +554,15 @@ def test_to_onnx_widens_narrow_numbers_and_takes_layers_apart(tmp_path):
     close(run_onnx(tmp_path / "network.onnx", X.astype(np.float32)), want, 1e-6)
 
 
+@pytest.mark.parametrize("name", HIDDEN)
+def test_onnx_is_finite_far_out(name, tmp_path):
+    need("onnx")
+    params, model = [(jnp.ones((1, 1), DTYPE), jnp.zeros(1, DTYPE))], Model(output=name)
+    interop.to_onnx(tmp_path / "network.onnx", params, model)
+    x = np.array([[-1e4], [-800.0], [-30.0], [30.0], [800.0], [1e4]], DTYPE)
+    close(run_onnx(tmp_path / "network.onnx", x), jaxmlp.forward(params, x, model), 1e-4 if name == "sine" else 1e-6)
+
+
 def test_to_onnx_refuses(tmp_path):
     need("onnx")
     own = activations.Activation("cube", lambda z: z**3, lambda z: 3 * z**2)
@@ -488,6 +573,8 @@ def test_to_onnx_refuses(tmp_path):
         interop.to_onnx(path, [], Model())
     with pytest.raises(ValueError, match="one for each of the 1 hidden layers; got 2"):
         interop.to_onnx(path, random_params((5, 8, 3)), Model(("tanh", "tanh")))
+    with pytest.raises(TypeError, match="model must be a Model; got None"):
+        interop.to_onnx(path, random_params((5, 8, 3)), None)
     assert not list(tmp_path.iterdir())  # nothing half-written
 
 

@@ -132,12 +132,20 @@ class BaseMLP(BaseEstimator, ABC):
     }
 
     @abstractmethod
-    def _read(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """X, targets as the loss reads them, and class weights `(n,)`; sets what is known of the outputs."""
+    def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Both as arrays, checked as scikit-learn does."""
+
+    @abstractmethod
+    def _targets(self, y: np.ndarray, dtype: Any, *, incremental: bool, first: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Targets as the loss reads them, and class weights `(n,)`; keeps what is known of the outputs."""
 
     @abstractmethod
     def _model(self) -> Model:
         """Activations and loss; the outputs are logits, log rates, or the values themselves."""
+
+    def _reported_model(self) -> Model:
+        """The one whose loss sgd and adam report: of the same gradient."""
+        return self._model()
 
     @abstractmethod
     def _loss_scale(self) -> float:
@@ -172,20 +180,25 @@ class BaseMLP(BaseEstimator, ABC):
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         hidden = np.atleast_1d(self.hidden_layer_sizes).tolist()
-        if any(not isinstance(size, int) or size <= 0 for size in hidden):
+        if any(type(size) is not int or size <= 0 for size in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0 and integers, got {hidden}.")
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y, class_weight = self._read(X, y, incremental=incremental, reset=first)
-        score_weight = np.ones(len(X), X.dtype)
+        if not first and hidden != [len(b) for b in self.intercepts_[:-1]]:
+            raise ValueError(f"hidden_layer_sizes must stay what they were in the last fit; got {hidden}.")
+        X, y = self._validated(X, y, reset=first)
+        dtype = X.dtype if first else self.coefs_[0].dtype
+        score_weight = np.ones(len(X), dtype)
         if sample_weight is not None:
-            score_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        weight = score_weight * class_weight
-        if not weight.any():
-            raise ValueError("sample_weight and class_weight must not make all weights zero.")
+            score_weight = _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
+        y, class_weight = self._targets(y, dtype, incremental=incremental, first=first)
+        if not np.all(np.isfinite(class_weight) & (class_weight >= 0)):
+            raise ValueError(f"class_weight must be finite and not negative; got {class_weight.min()}.")
+        X, weight = X.astype(dtype, copy=False), score_weight * class_weight
+        _check_not_all_zero(weight, "sample_weight and class_weight")
         self._random_state = check_random_state(self.random_state)
-        with precision(X.dtype):
+        with precision(dtype):
             if first:
-                self._initialize([X.shape[1], *hidden, self.n_outputs_], X.dtype)
+                self._initialize([X.shape[1], *hidden, self.n_outputs_], dtype)
             self._begin_curves(first)
             if self.solver in STOCHASTIC:
                 self._fit_stochastic(X, y, weight, score_weight, incremental)
@@ -200,9 +213,10 @@ class BaseMLP(BaseEstimator, ABC):
         self.n_iter_, self.t_, self.n_layers_ = 0, 0, len(sizes)
         self.coefs_, self.intercepts_, self.loss_curve_ = [], [], []
         self._waited, self._optimizer_state = 0, None
-        hidden = self._model().layer_activations(len(sizes) - 1)[:-1] or self._model().layer_activations(2)[:1]
+        one = isinstance(self.activation, str | Activation)  # then it decides where there is no hidden layer, too
+        hidden = self._model().layer_activations(max(2, len(sizes) - 1) if one else len(sizes) - 1)[:-1]
         for layer, (d_in, d_out) in enumerate(itertools.pairwise(sizes)):
-            f = hidden[min(layer, len(hidden) - 1)]  # the output's weights are drawn as those before them
+            f = hidden[min(layer, len(hidden) - 1)] if hidden else None  # the output's are drawn as those before them
             bound = np.sqrt((2.0 if f is activations.sigmoid else 6.0) / (d_in + d_out))
             self.coefs_.append(self._random_state.uniform(-bound, bound, (d_in, d_out)).astype(dtype))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, d_out).astype(dtype))
@@ -224,6 +238,8 @@ class BaseMLP(BaseEstimator, ABC):
             kept, held_out = self._split(y)
             padded = filled_up(X[held_out], y[held_out], weight[held_out], shared_rows(len(held_out)))
             validation = y[held_out], score_weight[held_out], padded
+            _check_not_all_zero(weight[kept], "those of the examples to train on")
+            _check_not_all_zero(score_weight[held_out], "those of the examples to validate on")
             X, y, weight = X[kept], y[kept], weight[kept]
         n, offset, (run, rows) = len(X), self._loss_offset(y, weight), self._compiled(X, y, weight)
         state, rate = self._begin(incremental)
@@ -260,14 +276,14 @@ class BaseMLP(BaseEstimator, ABC):
                     )
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
-        self._optimizer_state = rate, jax.tree.map(np.asarray, state.opt_state)
+        self._optimizer_state = self.solver, rate, jax.tree.map(np.asarray, state.opt_state)
         self._keep((state if validation is None else best).params)
 
     def _begin(self, incremental: bool) -> tuple[TrainState, float]:
         """The state and the learning rate to start from: those that were left off at, for `partial_fit`."""
         rate, optimizer_state = self.learning_rate_init, BEGINNINGS[self.solver](self._params())
-        if incremental and self._optimizer_state is not None:
-            rate, optimizer_state = self._optimizer_state
+        if incremental and self._optimizer_state is not None and self._optimizer_state[0] == self.solver:
+            _, rate, optimizer_state = self._optimizer_state
         no_key = ()  # nothing is drawn where the examples are taken as they come
         return jax.device_put(TrainState(self._params(), optimizer_state, np.int32(0), no_key)), rate  # type: ignore[arg-type]
 
@@ -289,7 +305,7 @@ class BaseMLP(BaseEstimator, ABC):
             y=targets,
             weights=weights,
             numbers=jax.device_put(self._numbers(X.dtype)),
-            model=self._model(),
+            model=self._reported_model(),
             solver=self.solver,
             nesterov=bool(self.nesterovs_momentum),
             batch_size=batch_size,
@@ -337,7 +353,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _compare_score(self, params: Params, y: np.ndarray, score_weight: np.ndarray, data: tuple) -> bool:
         """Whether the validation score is the best so far."""
-        value, outputs = evaluate(params, *data, self._model())
+        value, outputs = evaluate(params, *data, self._reported_model())
         outputs = np.asarray(outputs)[: len(y)]
         score = float(self._score(y, outputs, score_weight)) if np.all(np.isfinite(outputs)) else np.nan
         self.validation_loss_curve_.append(
@@ -387,7 +403,8 @@ class BaseMLP(BaseEstimator, ABC):
         except FloatingPointError as error:
             raise ValueError(NOT_FINITE) from error
         offset = self._loss_offset(y, weight)
-        self.loss_, self.loss_curve_ = float(result.fun) + offset, [value + offset for value in losses]
+        self.loss_ = float(result.fun) + offset
+        self.loss_curve_.extend(value + offset for value in losses)
         self.best_loss_ = min([*self.loss_curve_, self.loss_])
         self.n_iter_ = int(result.nit)
         if result.status != 0:
@@ -418,3 +435,8 @@ class BaseMLP(BaseEstimator, ABC):
     def _tape(self, X: Any, targets: np.ndarray) -> Tape:
         params = [(jnp.asarray(W), jnp.asarray(b)) for W, b in self._params()]
         return backprop.backward(params, jnp.asarray(X), jnp.asarray(targets), self._model())
+
+
+def _check_not_all_zero(weights: np.ndarray, which: str) -> None:
+    if not weights.any():
+        raise ValueError(f"the weights, {which}, must not be all zero.")

@@ -1,9 +1,12 @@
 """`MLPClassifier`: one class for each example, or several labels."""
 
+import dataclasses
 from typing import Any, ClassVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from scipy import special
+from scipy import sparse, special
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import StrOptions
@@ -12,10 +15,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from jaxmlp import losses
 from jaxmlp.backprop import Tape
 from jaxmlp.estimators.base import BaseMLP, set_parameters, solver_is_stochastic
 from jaxmlp.interop.sklearn import our_activation
 from jaxmlp.model import Model
+from jaxmlp.types import Array
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -58,8 +63,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         classes_: the labels, in order.
         coefs_, intercepts_: W `(d_{l-1}, d_l)` and b `(d_l,)` of each layer.
         loss_curve_, loss_, best_loss_: of each epoch since the first weights, penalty included; the last; the least, or
-            None with early stopping. With weights an epoch's is the mean over its batches as they are weighted;
-            scikit-learn's counts every example alike. Of lbfgs: of each iteration (scikit-learn has no such curve).
+            None with early stopping. Probabilities count as within [eps, 1 - eps], eps that of the dtype. With weights
+            an epoch's is the mean over its batches as they are weighted; scikit-learn's counts every example alike. Of
+            lbfgs: of each iteration (scikit-learn has no such curve), and not clipped, for a line search goes by it.
         validation_scores_, best_validation_score_, validation_loss_curve_: with early stopping (else None), the
             accuracy on the held-out data after each epoch, weighted by `sample_weight`; its best; and the log loss
             there, weighted by `class_weight` too, without the penalty (scikit-learn has no such curve).
@@ -114,26 +120,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Keep the parameters as they are: `fit` checks them."""
         set_parameters(self, locals())
 
-    def _read(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """X, labels `(n,)` where there are more than two classes, else 0 and 1 `(n, d_L)`, and class weights `(n,)`."""
-        X, y = self._validated(X, y, reset=reset)
+    def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+        y = y.toarray() if sparse.issparse(y) else y
+        X, y = validate_data(self, X, y, multi_output=True, dtype=(np.float64, np.float32), reset=reset)
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _targets(self, y: np.ndarray, dtype: Any, *, incremental: bool, first: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Labels `(n,)` where there are more than two classes, else 0 and 1 `(n, d_L)`; and class weights `(n,)`."""
+        if incremental and self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' is not supported for partial_fit: it has not seen all the data.")
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(y)
-        if incremental and self.class_weight == "balanced":
-            raise ValueError("class_weight='balanced' is not supported for partial_fit: it has not seen all the data.")
         self.out_activation_ = "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
-        targets = self._encode(y, X.dtype)
+        targets = self._encode(y, dtype)
         self.n_outputs_ = len(self.classes_) if targets.ndim == 1 else targets.shape[1]
         if self.class_weight is None:
-            return X, targets, np.ones(len(X), X.dtype)
-        return X, targets, compute_sample_weight(self.class_weight, y).astype(X.dtype)
-
-    def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        X, y = validate_data(self, X, y, multi_output=True, dtype=(np.float64, np.float32), reset=reset)
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+            return targets, np.ones(len(y), dtype)
+        return targets, compute_sample_weight(self.class_weight, y).astype(dtype)
 
     def _check_classes(self, y: np.ndarray) -> None:
         classes = unique_labels(y)
@@ -154,7 +160,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(solver_is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Any:
-        """Train for one epoch, going on from what there is.
+        """Train for one epoch, going on from what there is; a changed solver begins anew, other changes count at once.
 
         Args:
             X: `(n, d_0)` inputs.
@@ -244,6 +250,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         loss = "softmax_cross_entropy" if self.out_activation_ == "softmax" else "sigmoid_cross_entropy"
         return Model(our_activation(self.activation), "identity", loss)
 
+    def _reported_model(self) -> Model:
+        model = self._model()
+        return dataclasses.replace(model, loss=_CLIPPED[model.loss_function.name])
+
     def _loss_scale(self) -> float:
         return 1.0
 
@@ -251,11 +261,33 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return 0.0
 
     def _score(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray) -> float:
+        if len(self.classes_) == 1:
+            return 1.0  # whatever the output is, there is nothing else to predict
         right = outputs.argmax(axis=1) == y if y.ndim == 1 else np.all((outputs > 0) == (y > 0.5), axis=1)
-        return np.average(right, weights=weight) if weight.any() else np.nan
+        return np.average(right, weights=weight)
 
     def __sklearn_tags__(self) -> Any:
         """Say that several labels for each example are taken."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _clipped(log_losses: Array) -> Array:
+    """Minus the logarithm of a probability kept within [eps, 1 - eps], as scikit-learn reports it."""
+    eps = np.finfo(log_losses.dtype).eps
+    return jnp.clip(log_losses, -np.log1p(-eps), -np.log(eps))
+
+
+def _clipped_softmax_cross_entropy(o: Array, y: Array) -> Array:
+    return _clipped(losses.softmax_cross_entropy.value(o, y))
+
+
+def _clipped_sigmoid_cross_entropy(o: Array, y: Array) -> Array:
+    return jnp.sum(_clipped(jax.nn.softplus(o) - y * o))
+
+
+_CLIPPED = {
+    "softmax_cross_entropy": dataclasses.replace(losses.softmax_cross_entropy, value=_clipped_softmax_cross_entropy),
+    "sigmoid_cross_entropy": dataclasses.replace(losses.sigmoid_cross_entropy, value=_clipped_sigmoid_cross_entropy),
+}

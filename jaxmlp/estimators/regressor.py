@@ -101,25 +101,25 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Keep the parameters as they are: `fit` checks them."""
         set_parameters(self, locals())
 
-    def _read(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """X, targets `(n, d_L)`, and ones `(n,)`."""
-        X, y = self._validated(X, y, reset=reset)
-        if not reset and y.shape[1] != self.coefs_[-1].shape[1]:
-            raise ValueError(f"y must have {self.coefs_[-1].shape[1]} columns, as before; got {y.shape[1]}.")
-        self.n_outputs_, self.out_activation_ = y.shape[1], "exp" if self.loss == "poisson" else "identity"
-        return X, y, np.ones(len(X), X.dtype)
-
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=(np.float64, np.float32), reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if self.loss == "poisson" and np.any(y < 0):
             raise ValueError("Some value(s) of y are out of the valid range of the loss 'poisson': y must be >= 0.")
-        return X, y.reshape(len(y), -1).astype(X.dtype)
+        y = y.reshape(len(y), -1).astype(X.dtype)
+        if not reset and y.shape[1] != self.n_outputs_:
+            raise ValueError(f"y must have {self.n_outputs_} columns, as before; got {y.shape[1]}.")
+        return X, y
+
+    def _targets(self, y: np.ndarray, dtype: Any, *, incremental: bool, first: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Targets `(n, d_L)`, and ones `(n,)`."""
+        self.n_outputs_, self.out_activation_ = y.shape[1], "exp" if self.loss == "poisson" else "identity"
+        return y.astype(dtype, copy=False), np.ones(len(y), dtype)
 
     @available_if(solver_is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Train for one epoch, going on from what there is.
+        """Train for one epoch, going on from what there is; a changed solver begins anew, other changes count at once.
 
         Args:
             X: `(n, d_0)` inputs.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
+import jax.numpy as jnp
 
 from jaxmlp.interop.layers import Layer, in_order, to_params
 from jaxmlp.types import Array
@@ -14,6 +14,8 @@ def from_flax(variables: Mapping[Any, Any]) -> list[tuple[Array, Array]]:
 
     JAX sorts dictionaries by name, so that `Dense_10` comes before `Dense_2`: where the names are sorted, numbers in
     them count as numbers, and between other names the widths decide.
+
+    How a module uses its layers is not known here: they are taken for a chain.
 
     Args:
         variables: Linen's `{"params": {"Dense_0": {"kernel": ..., "bias": ...}, ...}}` or what stands in it, nested
@@ -36,6 +38,8 @@ def from_flax(variables: Mapping[Any, Any]) -> list[tuple[Array, Array]]:
         if others:
             raise ValueError(f"only the collection 'params' is supported; got {others[0]!r} too.")
         variables = variables["params"]
+    if not isinstance(variables, Mapping):
+        raise ValueError(f"'params' must be a dictionary; got {type(variables).__name__}.")
     return to_params(in_order(dict(_layers(variables, ""))))
 
 
@@ -45,7 +49,8 @@ def _layers(tree: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Layer]]:
         others = [name for name in tree if name not in ("kernel", "bias")]
         if others:
             raise ValueError(f"layer {path!r} must have a kernel and a bias only; got {others[0]!r}.")
-        yield path, Layer(np.asarray(tree["kernel"]), None if tree.get("bias") is None else np.asarray(tree["bias"]))
+        kernel, bias = _array(path, tree["kernel"]), tree.get("bias")
+        yield path, Layer(kernel, None if bias is None else _array(path, bias))
         return
     for name, child in tree.items():
         below = f"{path}.{name}" if path else str(name)
@@ -54,3 +59,11 @@ def _layers(tree: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Layer]]:
                 yield from _layers(child, below)
         elif child is not None:
             raise ValueError(f"{below!r} belongs to no dense layer: only a kernel and a bias are supported.")
+
+
+def _array(path: str, leaf: Any) -> Array:
+    """The numbers of a parameter, out of NNX's variable or Linen's box."""
+    try:
+        return jnp.asarray(leaf.unbox() if hasattr(leaf, "unbox") else leaf)
+    except TypeError as error:
+        raise ValueError(f"layer {path!r} must hold arrays; got {type(leaf).__name__}.") from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxmlp.activations import Activation
 from jaxmlp.model import Model
-from jaxmlp.types import Array
+from jaxmlp.types import Array, ArrayLike
 
 _LOSSES = {"sigmoid": "binary_cross_entropy", "softmax": "categorical_cross_entropy"}
 
@@ -23,8 +23,8 @@ class Layer(NamedTuple):
         b: `(d_out,)`, or None where the layer has none.
     """
 
-    W: np.ndarray
-    b: np.ndarray | None
+    W: ArrayLike
+    b: ArrayLike | None
 
 
 def to_params(layers: Mapping[str, Layer]) -> list[tuple[Array, Array]]:
@@ -68,9 +68,9 @@ def _check_dense(layers: Mapping[str, Layer]) -> None:
 def in_order(layers: Mapping[str, Layer]) -> dict[str, Layer]:
     """Undo a sorting by name.
 
-    Names that come in another order than the alphabet's are in the network's. Otherwise they may have been sorted, by
-    JAX or by a file: then names that differ in their numbers only ascend by number (`Dense_2` before `Dense_10`), and
-    between the others the widths decide.
+    Names that differ in their numbers only ascend by number (`Dense_2` before `Dense_10`). Other names may have been
+    sorted, by JAX or by a file, where they come in the alphabet's order: then the widths decide. In any other order
+    they are taken for the network's.
 
     Args:
         layers: by name.
@@ -82,9 +82,9 @@ def in_order(layers: Mapping[str, Layer]) -> dict[str, Layer]:
         ValueError: If one is no dense layer, or the names are sorted and the layers chain in more than one order.
     """
     _check_dense(layers)
-    if list(layers) != sorted(layers):
-        return dict(layers)
     by_number = sorted(layers, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
+    if len(set(map(_form, layers))) > 1 and list(layers) not in (sorted(layers), by_number):
+        return dict(layers)
     form_of_shape: dict[tuple[int, ...], str] = {}
     for name in by_number:  # two layers that could change places, and whose numbers do not tell which is first
         if form_of_shape.setdefault(layers[name].W.shape, _form(name)) != _form(name):

@@ -29,9 +29,12 @@ def to_onnx(path: str | os.PathLike, params: Params, model: Model) -> None:
 
     Raises:
         ValueError: If `params` is no network, or an activation is none of `jaxmlp.activations`.
+        TypeError: If `model` is not a `Model`.
         ImportError: If onnx is not installed.
     """
     checks.check_params(params)
+    if not isinstance(model, Model):
+        raise TypeError(f"model must be a Model; got {model!r:.60}. Write e.g. Model(activation='tanh').")
     try:
         import onnx
         from onnx import helper
@@ -90,6 +93,12 @@ def _operators(f: Activation) -> Callable[[_Graph, str], str]:
     return _OPERATORS[f.name]
 
 
+def _softplus(graph: _Graph, z: str) -> str:
+    """max(z, 0) + log(1 + exp(-|z|)): the operator itself overflows in float64."""
+    small = graph.op("Exp", graph.op("Neg", graph.op("Abs", z)))
+    return graph.op("Add", graph.op("Relu", z), graph.op("Log", graph.op("Add", graph.constant(1), small)))
+
+
 def _gelu(graph: _Graph, z: str) -> str:
     """z (1 + erf(z / sqrt 2)) / 2."""
     share = graph.op("Add", graph.constant(1), graph.erf(graph.op("Mul", z, graph.constant(0.5**0.5))))
@@ -114,7 +123,7 @@ _OPERATORS: dict[str, Callable[[_Graph, str], str]] = {
     "gelu_tanh": _gelu_tanh,
     "silu": lambda graph, z: graph.op("Mul", z, graph.op("Sigmoid", z)),
     "mish": lambda graph, z: graph.op("Mish", z),
-    "softplus": lambda graph, z: graph.op("Softplus", z),
+    "softplus": _softplus,
     "softsign": lambda graph, z: graph.op("Softsign", z),
     "sigmoid": lambda graph, z: graph.op("Sigmoid", z),
     "tanh": lambda graph, z: graph.op("Tanh", z),

@@ -1,5 +1,7 @@
 """PyTorch: modules and state dicts to parameters, and back. Its weights are `(d_out, d_in)`, ours `(d_in, d_out)`."""
 
+import itertools
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,6 +57,8 @@ def from_torch(module: Any, *, loss: str | None = None) -> tuple[list[tuple[Arra
     for name, part in _parts(module, ""):
         kind = _kind(part)
         if kind == "Linear":
+            if found and found[-1] == "softmax":
+                raise ValueError(f"layer {name!r} must not follow a Softmax, which is supported as the output only.")
             if len(layers) > len(found):
                 found.append("identity")
             layers[name] = Layer(_array(name, part.weight).T, None if part.bias is None else _array(name, part.bias))
@@ -71,9 +75,10 @@ def from_torch_state_dict(state_dict: Mapping[str, Any]) -> list[tuple[Array, Ar
     """Take the parameters out of a state dict, by the names `<layer>.weight` and `<layer>.bias`.
 
     Args:
-        state_dict: of any network of Linear layers, in its order; prefixes such as `module.` do not matter. Where the
-            names come sorted, as some files keep them, numbers in them count as numbers, and between other names the
-            widths decide. Only names and shapes are known: which activations there are, is not.
+        state_dict: of any network of Linear layers; prefixes such as `module.` do not matter. An `OrderedDict`, which
+            is what torch makes, is taken in its order. In other dictionaries, which files may have sorted, numbers in
+            names count as numbers, and between other names the widths decide. Only names and shapes are known: how the
+            layers are used, is not.
 
     Returns:
         `[(W_1, b_1), ..., (W_L, b_L)]`; a missing bias is zero.
@@ -82,14 +87,21 @@ def from_torch_state_dict(state_dict: Mapping[str, Any]) -> list[tuple[Array, Ar
         ValueError: If there is anything but matrices and their biases, they do not chain, or their order cannot be
             told; it names the key or layer.
     """
-    if not isinstance(state_dict, Mapping):
+    if not isinstance(state_dict, Mapping) or not all(isinstance(key, str) for key in state_dict):
         raise ValueError(
-            f"state_dict must be a dictionary of tensors, as module.state_dict(); got {type(state_dict).__name__}."
+            f"state_dict must be a dictionary of tensors by name, as module.state_dict(); "
+            f"got {type(state_dict).__name__}."
         )
-    names = list(dict.fromkeys(key.rpartition(".")[0] for key in state_dict))
+    prefixes = [key.rpartition(".")[0] for key in state_dict]
+    names = list(dict.fromkeys(prefixes))
+    if len(list(itertools.groupby(prefixes))) > len(names):  # a layer's weight and bias apart: in no order at all
+        names.sort()
     for key in state_dict:
         if key.rpartition(".")[2] not in ("weight", "bias"):
-            raise ValueError(f"{key!r} must be the weight or bias of a Linear layer; only these are supported.")
+            raise ValueError(
+                f"{key!r} must be the weight or bias of a Linear layer; only these are supported. Of a checkpoint, "
+                f"pass the state dict in it."
+            )
     layers = {}
     for name in names:
         prefix = f"{name}." if name else ""
@@ -99,7 +111,7 @@ def from_torch_state_dict(state_dict: Mapping[str, Any]) -> list[tuple[Array, Ar
         layers[name] = Layer(
             _array(name, state_dict[prefix + "weight"]).T, None if bias is None else _array(name, bias)
         )
-    return to_params(in_order(layers))
+    return to_params(layers if isinstance(state_dict, OrderedDict) else in_order(layers))
 
 
 def to_torch_state_dict(params: Params) -> dict[str, Any]:
@@ -123,8 +135,8 @@ def to_torch_state_dict(params: Params) -> dict[str, Any]:
 
     def tensor(a: Array) -> Any:
         if a.dtype == jnp.bfloat16:  # NumPy's way to torch does not know it
-            return torch.from_numpy(np.array(a, np.float32)).bfloat16()
-        return torch.from_numpy(np.array(a))
+            return torch.from_numpy(np.array(a, np.float32, order="C")).bfloat16()
+        return torch.from_numpy(np.array(a, order="C"))
 
     arrays = {}
     for layer, (W, b) in enumerate(params):
@@ -168,8 +180,9 @@ def _activation(name: str, module: Any) -> str:
         what = f"layer {name!r} ({own})" if name else f"the module ({own})"
         raise ValueError(
             f"{what} is not supported: from_torch takes Linear, Sequential, {', '.join(_NOTHING)} and the activations "
-            f"{', '.join(_ACTIVATIONS)}, none with hooks or a forward of its own. For other modules, take the weights "
-            f"by from_torch_state_dict(module.state_dict()) and write the Model."
+            f"{', '.join(_ACTIVATIONS)}, none with a forward of its own or with hooks (remove_weight_norm and "
+            f"prune.remove take theirs away). Of other modules take the weights, by "
+            f"from_torch_state_dict(module.state_dict()), and write the Model."
         )
     for settings, ours in known:
         if _has(module, settings):
