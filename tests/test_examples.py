@@ -95,10 +95,16 @@ LONG = (
     "digits",
     "training",
     "cold_start",
+    "private_training",
     "readings",
     "noise_scale",
     "gradient_flow",
+    "ensemble",
     "ensemble --chunks",
+    "scaling",
+    "sweep",
+    "tabular",
+    "from_torch",
     "trainability_map",
 )
 
@@ -123,6 +129,7 @@ def test_main_with_small_settings(name, tmp_path):
         assert 0.02 < np.mean(np.any(pixels < 0.9, axis=-1)) < 0.98
 
 
+@pytest.mark.slow
 def test_compare_gradients_from_the_command_line(tmp_path):
     script = ROOT / "examples" / "compare_gradients.py"
     command = "--sizes 4 8 3 --activation tanh --loss softmax_cross_entropy".split()

@@ -168,7 +168,9 @@ def test_from_torch_refuses_what_is_no_mlp(torch):
             nn.Linear(5, 3), nn.Sequential(nn.BatchNorm1d(3))
         ),
         r"the module \(Net\) is not supported.*from_torch_state_dict\(module.state_dict\(\)\)": Net(),
-        r"the module \(Residual\) is not supported.*none with hooks or a forward of its own": Residual(nn.Linear(5, 5)),
+        r"the module \(Residual\) is not supported.*none with a forward of its own or with hooks": Residual(
+            nn.Linear(5, 5)
+        ),
         r"layer '0' \(Cosine\) is not supported": nn.Sequential(Cosine(5, 3)),
         r"layer '0' \(Linear\) is not supported": nn.Sequential(hooked),
         r"layer '1' \(LogSoftmax\) is not supported": nn.Sequential(nn.Linear(5, 3), nn.LogSoftmax(-1)),

@@ -14,6 +14,7 @@ import jaxmlp
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 def test_on_eight_devices():
     """Each device wants a thread while they wait for one another, however few the cores: PJRT_NPROC."""
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8", "PJRT_NPROC": "16"}
