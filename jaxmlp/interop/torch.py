@@ -1,5 +1,6 @@
 """PyTorch: modules and state dicts to parameters, and back. Its weights are `(d_out, d_in)`, ours `(d_in, d_out)`."""
 
+import importlib
 import itertools
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -129,7 +130,7 @@ def to_torch_state_dict(params: Params) -> dict[str, Any]:
     """
     checks.check_params(params)
     try:
-        import torch  # type: ignore[import-not-found]
+        torch: Any = importlib.import_module("torch")  # by this name a checker of types finds this very file
     except ImportError as error:
         raise ImportError("to_torch_state_dict needs PyTorch: python -m pip install torch") from error
 
