@@ -1,12 +1,16 @@
 """The code blocks of README and docs/*.md run as they stand, in a process without this suite's strict flags."""
 
 import doctest
+import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import jaxmlp
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,4 +35,15 @@ def test_code_blocks(page, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) == page.read_text().count(">>> ")
-    assert page.name == "architecture.md" or ">>> " in page.read_text()  # the meter works
+    assert page.name in ("architecture.md", "index.md") or ">>> " in page.read_text()  # the meter works
+
+
+def test_every_public_name_stands_in_the_reference():
+    """By the modules that its pages document; that they build is for Sphinx to say."""
+    pages = "\n".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    modules = [importlib.import_module(name) for name in re.findall(r"automodule:: ([\w.]+)", pages)]
+    for name in set(jaxmlp.__all__) - {module.__name__.split(".")[1] for module in modules} - {"readings"}:
+        assert any(hasattr(module, name) for module in modules), name
+    toc = (ROOT / "docs" / "index.md").read_text() + (ROOT / "docs" / "api" / "index.md").read_text()
+    for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "api").glob("*.md")]:
+        assert page.stem == "index" or re.search(rf"(?m)^{page.stem}$", toc), f"{page.name} is in no table of contents"

@@ -231,8 +231,8 @@ def noise_scale(tape: Tape) -> Array:
 
     Both means are taken of centred terms, with the letters of `variances`, in which nothing cancels; of each layer
 
-        mean_n |g_n - mean g|**2 = mean_n ((1 + |a'|**2) |d_n|**2 + |h_n|**2 |delta_n|**2 + 2 (a'.h_n) (d_n.delta_n))
-                                   - |C|**2
+        mean_n |g_n - mean g|**2
+        = mean_n ((1 + |a'|**2) |d_n|**2 + |h_n|**2 |delta_n|**2 + 2 (a'.h_n) (d_n.delta_n)) - |C|**2,
         |mean g|**2 = |C|**2 + 2 mean_n (a'.h_n) (d_n.delta') + (1 + |a'|**2) |delta'|**2,   C = h^T delta / n
 
     Args:
