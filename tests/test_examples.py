@@ -62,6 +62,7 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
         "(4,), (1,), (8,), (1,), members=3, rounds=1, seconds=0.0",
         ["width 4", "depth 1", "batch 8", "without data_parallel", "3 members of (2, 16, 16, 2)"],
     ),
+    "explorer": ("hidden=(4,), stages=(1, 1)", ["moons: loss", "digits: loss", "wrote explorer_digits.html"]),
     "tabular": (
         "((4,),), (0.1,), (0.01, 0.1), ('tanh', 'gelu'), max_iter=3, folds=2",
         ["breast cancer", "jaxmlp, tanh gelu", "faster:", "better:"],
@@ -119,9 +120,9 @@ def test_main_with_small_settings(name, tmp_path):
     assert done.returncode == 0, done.stderr
     for phrase in phrases:
         assert phrase in done.stdout
-    written = [word for word in done.stdout.split() if word.endswith((".png", ".safetensors"))]
-    assert sorted(path.name for path in tmp_path.iterdir()) == written
-    assert len(written) == sum("wrote" in phrase for phrase in phrases)
+    written = [word for word in done.stdout.split() if word.endswith((".png", ".safetensors", ".html"))]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(written)
+    assert len(written) == done.stdout.count("wrote ") >= sum("wrote" in phrase for phrase in phrases)
     for picture in tmp_path.glob("*.png"):
         pixels = matplotlib.image.imread(picture)[..., :3]
         assert min(pixels.shape[:2]) > 300
