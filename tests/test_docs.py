@@ -14,6 +14,11 @@ import jaxmlp
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CELLS = """
+import re, sys
+for cell in re.findall(r"(?ms)^```{code-cell}\\n(.*?)^```$", open(sys.argv[1]).read()):
+    exec(cell, globals())
+"""
 RUN = f"""
 import sys
 from sybil.document import Document
@@ -29,11 +34,14 @@ print(count)
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_code_blocks(page, tmp_path):
-    environment = {**os.environ, "JAX_ENABLE_X64": "0"}  # as a newcomer has it
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, page], capture_output=True, text=True, env=environment, cwd=tmp_path
-    )
+    environment = {**os.environ, "JAX_ENABLE_X64": "0", "MPLBACKEND": "Agg"}  # as a newcomer has it
+    notebook = "```{code-cell}" in page.read_text()
+    command = [sys.executable, "-c", CELLS if notebook else RUN, page]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    if notebook:
+        assert done.stdout
+        return
     assert int(done.stdout.splitlines()[-1]) == page.read_text().count(">>> ")
     assert page.name in ("architecture.md", "index.md") or ">>> " in page.read_text()  # the meter works
 

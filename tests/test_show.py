@@ -38,7 +38,7 @@ PICTURES = {
         random_params((2, 5, 1)), X, SIGNS, Model(loss="hinge"), ax=ax, resolution=40
     ),
     "decision_boundary, values": lambda ax: show.decision_boundary(
-        random_params((2, 5, 1)), X, SIGNS, Model("tanh"), ax=ax, resolution=40
+        random_params((2, 5, 1)), X, X[:, :1], Model("tanh"), ax=ax, resolution=40
     ),
     "gradient_flow": lambda ax: show.gradient_flow(TAPE, ax=ax),
     "weights": lambda ax: show.weights(PARAMS, ax=ax),

@@ -17,8 +17,9 @@ def decision_boundary(
 ) -> Any:
     """Draw the regions that a network divides the plane into, the examples on it, and their losses.
 
-    With one output: its value as a shade, a line where it decides, dashed ones at its margins (-1 and 1 for the hinge,
-    probabilities of 1/4 and 3/4 otherwise). With several: a colour for the largest output, and the lines between them.
+    With one output: its value as a shade, a line where it decides, dashed ones at its margins: -1 and 1 for the hinge,
+    probabilities of 1/4 and 3/4, or where a loss of regression has but two targets, the quarters of the way between
+    them; with more targets, contours. With several outputs: a colour for the largest, and the lines between them.
     A mark is the larger, the larger the example's loss.
 
     Args:
@@ -68,12 +69,16 @@ def _draw_value(ax: Any, first: np.ndarray, second: np.ndarray, value: np.ndarra
     """One output as a shade; returns which kind of mark each example gets."""
     loss, extent = model.loss_function, (first[0], first[-1], second[0], second[-1])
     place = {"extent": extent, "origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
-    if loss.targets == "values":
+    two = np.unique(y)
+    if loss.targets == "values" and len(two) != 2:
         ax.imshow(value, cmap="cividis", **place)
         ax.contour(first, second, value, 8, colors="k", linewidths=0.5)
         return np.zeros(len(y), int)
-    threshold = 0.5 if loss.reads == "probabilities" else 0.0
-    reach = 1.0 if loss.targets == "signs" else 0.25 if loss.reads == "probabilities" else np.log(3)  # log-odds of 3/4
+    if loss.targets == "values":
+        threshold, reach = two.mean(), (two[1] - two[0]) / 4
+    else:
+        threshold = 0.5 if loss.reads == "probabilities" else 0.0
+        reach = 1.0 if loss.targets == "signs" else 0.25 if loss.reads == "probabilities" else np.log(3)  # odds of 3
     far = max(float(np.abs(value - threshold).max()), 1e-12)
     ax.imshow(value, cmap="Greys", vmin=threshold - far, vmax=threshold + 2 * far, **place)
     if value.min() < threshold < value.max():
@@ -81,7 +86,7 @@ def _draw_value(ax: Any, first: np.ndarray, second: np.ndarray, value: np.ndarra
     for level in (threshold - reach, threshold + reach):
         if value.min() < level < value.max():
             ax.contour(first, second, value, [level], colors="k", linewidths=1, linestyles="--")
-    return (y > (0 if loss.targets == "signs" else 0.5)).astype(int)
+    return (y > (threshold if loss.targets == "values" else 0 if loss.targets == "signs" else 0.5)).astype(int)
 
 
 def _draw_classes(ax: Any, first: np.ndarray, second: np.ndarray, outputs: np.ndarray, y: np.ndarray) -> Any:
