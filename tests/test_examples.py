@@ -44,7 +44,7 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
     ),
     "distributed": ("epochs=1", ["epoch   0", "1 processes, 1 devices, step 22; wrote"]),
     "ensemble": ("(1, 3), rounds=1, steps=2", ["(64, 64, 64, 10)", "one at a time / ensemble_map"]),
-    "ensemble --chunks": ("rounds=1, steps=1, by_chunk=True", ["default", "64-256-256-10"]),
+    "ensemble --chunks": ("rounds=1, steps=1, by_chunk=True, networks=2", ["default", "2-16-16-2"]),
     "sweep": (
         "(0.01, 0.1, 1), seeds=2, hidden=(4,), epochs=1, alone=2",
         ["one program", "times as fast", "the best rate is", "wrote sweep.png"],

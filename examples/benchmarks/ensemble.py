@@ -171,7 +171,7 @@ def compare(sizes: tuple[int, ...], counts: tuple[int, ...], rounds: int, steps:
         print(f"  {members:8d}{line}   {quartiles(times['one'] / times['map'])}{aim}", flush=True)
 
 
-def chunks(rounds: int, steps: int, members: int = 64) -> None:
+def chunks(rounds: int, steps: int, networks: int | None = None, members: int = 64) -> None:
     """Time every chunk size for the networks that the default was chosen by, and print it beside the default."""
     from jaxmlp.training import ensembles
 
@@ -179,7 +179,7 @@ def chunks(rounds: int, steps: int, members: int = 64) -> None:
     print(f"\n{members} members on {CORES} devices: microseconds a member and step by chunk size, and the default")
     print(f"  {'network':<18}{'batch':>6}{'KB':>7}{'default':>9}" + "".join(f"{c:8d}" for c in sizes_of_chunks))
     keys = jax.random.split(jax.random.key(0), members)
-    for sizes, n, batch_size in CHUNK_CASES:
+    for sizes, n, batch_size in CHUNK_CASES[:networks]:
         updates = -(-n // batch_size)
         flops = 6 * batch_size * sum(a * b for a, b in itertools.pairwise(sizes))
         epochs = max(1, round(steps / updates / (1 + flops / 1e6)))
@@ -196,7 +196,11 @@ def chunks(rounds: int, steps: int, members: int = 64) -> None:
 
 
 def main(
-    counts: tuple[int, ...] = (1, 4, 16, 64, 256, 1024), rounds: int = 11, steps: int = 100, by_chunk: bool = False
+    counts: tuple[int, ...] = (1, 4, 16, 64, 256, 1024),
+    rounds: int = 11,
+    steps: int = 100,
+    by_chunk: bool = False,
+    networks: int | None = None,
 ) -> None:
     """Print the tables.
 
@@ -205,10 +209,11 @@ def main(
         rounds: how often each is timed.
         steps: of training.
         by_chunk: print the table of chunk sizes instead.
+        networks: how many rows of that; None prints all.
     """
     print(f"jax {jax.__version__}, {jax.local_device_count()} devices, {CORES} cores")
     if by_chunk:
-        chunks(rounds, steps)
+        chunks(rounds, steps, networks)
         return
     for sizes in (SMALL, WIDE):
         compare(sizes, counts, rounds, steps)
