@@ -32,7 +32,7 @@ def export(params: Params, model: Model, platforms: Sequence[str] = ("cpu", "cud
         >>> import jax.export, jaxmlp
         >>> params = jaxmlp.init_mlp(jax.random.key(0), (3, 4, 2))
         >>> program = jax.export.deserialize(export(params, Model("tanh")))
-        >>> program.call(jnp.ones((7, 3))).shape
+        >>> program.call(jnp.ones((7, 3), jnp.float32)).shape
         (7, 2)
     """
     from jax import export as jax_export  # only here: importing it takes time
