@@ -49,7 +49,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         warm_start: whether `fit` goes on from the weights there are.
         momentum: of sgd.
         nesterovs_momentum: whether sgd looks ahead.
-        early_stopping: whether to hold out data and stop by their score; the best weights are kept.
+        early_stopping: whether sgd and adam hold out data and stop by their score; the best weights are kept.
         validation_fraction: the share held out.
         beta_1: decay of Adam's first moment.
         beta_2: decay of Adam's second moment.
@@ -66,9 +66,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             None with early stopping. Probabilities count as within [eps, 1 - eps], eps that of the dtype. With weights
             an epoch's is the mean over its batches as they are weighted; scikit-learn's counts every example alike. Of
             lbfgs: of each iteration (scikit-learn has no such curve), and not clipped, for a line search goes by it.
-        validation_scores_, best_validation_score_, validation_loss_curve_: with early stopping (else None), the
-            accuracy on the held-out data after each epoch, weighted by `sample_weight`; its best; and the log loss
-            there, weighted by `class_weight` too, without the penalty (scikit-learn has no such curve).
+        validation_scores_, best_validation_score_, validation_loss_curve_: with early stopping (else None; lists that
+            stay empty for lbfgs), the accuracy on the held-out data after each epoch, weighted by `sample_weight`; its
+            best; and the log loss there, weighted by `class_weight` too, without the penalty (scikit-learn has no such
+            curve).
         n_iter_, t_: epochs or iterations of the last `fit`; examples seen by sgd or adam in all.
         n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_: the network, its inputs and outputs
             counted as layers; `feature_names_in_` where X was a data frame.

@@ -12,10 +12,9 @@ from jaxmlp.types import Array
 def from_flax(variables: Mapping[Any, Any]) -> list[tuple[Array, Array]]:
     """Take the parameters out of Flax's variables.
 
-    JAX sorts dictionaries by name, so that `Dense_10` comes before `Dense_2`: where the names are sorted, numbers in
-    them count as numbers, and between other names the widths decide.
-
-    How a module uses its layers is not known here: they are taken for a chain.
+    JAX sorts dictionaries by name, so that `Dense_10` comes before `Dense_2`: names that differ in their numbers only
+    are taken by number, and where others come sorted, the widths decide between them. How a module uses its layers is
+    not known here: they are taken for a chain.
 
     Args:
         variables: Linen's `{"params": {"Dense_0": {"kernel": ..., "bias": ...}, ...}}` or what stands in it, nested
