@@ -62,7 +62,7 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
         "(4,), (1,), (8,), (1,), members=3, rounds=1, seconds=0.0",
         ["width 4", "depth 1", "batch 8", "without data_parallel", "3 members of (2, 16, 16, 2)"],
     ),
-    "explorer": ("hidden=(4,), stages=(1, 1)", ["moons: loss", "digits: loss", "wrote explorer_digits.html"]),
+    "explorer": ("hidden=(4,), stages=(0, 1)", ["moons: loss", "digits: loss", "wrote explorer_digits.html"]),
     "tabular": (
         "((4,),), (0.1,), (0.01, 0.1), ('tanh', 'gelu'), max_iter=3, folds=2",
         ["breast cancer", "jaxmlp, tanh gelu", "faster:", "better:"],

@@ -159,9 +159,9 @@ def test_the_numbers_on_the_page_are_the_tapes(opened):
     cells = [cell.split("\t") for cell in page.inner_text("#weights tbody").split("\n")]
     (W, b), (dW, db) = SNAPSHOTS[-1][1], jaxmlp.gradients(tape)[1]
     a, delta = np.asarray(tape.inputs[1])[7], np.asarray(tape.deltas[1])[7, 3]
-    want = np.stack([W[:, 3], a * delta, dW[:, 3]], axis=1)
+    want = np.stack([W[:, 3], a * delta, dW[:, 3], dW[:, 3]], axis=1)  # the last by autodiff
     np.testing.assert_allclose([[float(v) for v in row[1:]] for row in cells[:-1]], want, rtol=6e-3)
-    np.testing.assert_allclose([float(v) for v in cells[-1][1:]], [b[3], delta, db[3]], rtol=6e-3)
+    np.testing.assert_allclose([float(v) for v in cells[-1][1:]], [b[3], delta, db[3], db[3]], rtol=6e-3)
     differences = [float(row.split("\t")[3]) for row in page.inner_text("#check tbody").split("\n")]
     assert len(differences) == 6
     assert max(differences) < 1e-6
@@ -176,13 +176,44 @@ def test_the_slider_goes_through_training(opened):
         np.testing.assert_allclose(loss, jaxmlp.loss(params, X, LABELS, MODEL), rtol=1e-3)
 
 
+def test_snapshots_of_fit_are_named_by_their_epochs(opened, tmp_path):
+    """In the order of training, whatever the order of the dictionary."""
+    page = opened(snapshots={12: SNAPSHOTS[1], 0: SNAPSHOTS[0], 1: SNAPSHOTS[2]})
+    names = []
+    for i in range(4):
+        page.locator("#snapshot").fill(str(i))
+        names.append(page.inner_text("#snapshot-label").split(":")[0])
+    assert names == ["before training", "after 1 epoch", "after 12 epochs", "the network as it was given"]
+    losses = [snapshot["loss"] for snapshot in data_of((tmp_path / "run.html").read_text())["snapshots"]]
+    want = [jaxmlp.loss(SNAPSHOTS[i], X, LABELS, MODEL) for i in (0, 2, 1, 2)]
+    np.testing.assert_allclose(losses, want, rtol=1e-6)
+
+
+PIXELS = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
+
+
+def test_the_first_layer_of_images_is_drawn_as_images(opened):
+    params, x = random_params((16, 5, 2)), RNG.normal(size=(6, 16))
+    page = opened(params=params, snapshots=None, x=x, y=np.arange(6) % 2)
+    page.locator("[data-layer='1'][data-neuron='2'] circle").first.click()
+    assert page.locator("figcaption").all_text_contents() == ["the example", "W", "this example's dW", "batch's dW"]
+    dW = jaxmlp.gradients(jaxmlp.backward(params, x, np.arange(6) % 2, MODEL))[0][0]
+    for place, want in ((0, x[0]), (1, params[0][0][:, 2]), (3, dW[:, 2])):
+        red, _, blue, alpha = np.reshape(page.locator("figure canvas").nth(place).evaluate(PIXELS), (16, 4)).T
+        np.testing.assert_allclose(alpha / 255, np.abs(want) / np.max(np.abs(want)), atol=0.01)
+        some = alpha > 20  # a browser keeps no colour where there is next to none
+        np.testing.assert_array_equal((blue > red)[some], np.asarray(want > 0)[some])
+    page.locator("[data-layer='2'][data-neuron='0'] circle").first.click()
+    assert page.locator("figure").count() == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_pictures_and_tables_to_pick_from_fit_the_window(opened, width, scheme):
     params = random_params((16, 20, 1))
     x, y = RNG.normal(size=(12, 16)), RNG.integers(0, 2, (12, 1))
     page = opened(width, scheme, params=params, snapshots=None, x=x, y=y, model=Model(loss="sigmoid_cross_entropy"))
-    assert page.locator("canvas").count() == 12
+    assert page.locator("#pick canvas").count() == 12
     page.locator("[data-example='4']").click()
     assert page.locator("[aria-pressed=true]").get_attribute("data-example") == "4"
     assert "(14 of 16)" in page.text_content("#network")

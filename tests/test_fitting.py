@@ -130,6 +130,39 @@ def test_a_callback_sees_every_epoch_and_may_stop():
     assert len(result.history["loss"]) == 7
 
 
+@pytest.mark.parametrize(("asked", "kept"), [(5, [0, 5, 10]), ((3, 0, 12, 99), [0, 3, 12]), ((), [])])
+def test_snapshots_are_the_parameters_after_so_many_epochs(asked, kept):
+    result = fit(snapshots=asked)
+    snapshots = result.history.pop("snapshots")
+    same(result, fit())  # else the run is the same
+    assert list(snapshots) == kept
+    for epochs, params in snapshots.items():
+        assert_same_bits(params, PARAMS if epochs == 0 else fit(epochs=epochs).state.params)
+    jaxmlp.make_train_step(MODEL, ADAM)(result.state, X, Y)  # donates the state, and spares them
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(snapshots))
+
+
+def test_snapshots_end_where_the_run_does_and_begin_where_it_is_taken_up(tmp_path):
+    stopped = fit(snapshots=2, callback=lambda epoch, _: epoch == 6)
+    assert list(stopped.history["snapshots"]) == [0, 2, 4, 6]
+    fit(epochs=3, checkpoint=tmp_path / "run")
+    resumed = fit(checkpoint=tmp_path / "run", snapshots=4)
+    assert list(resumed.history["snapshots"]) == [4, 8, 12]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (0, "snapshots must be an integer of at least 1; got 0"),
+        (0.5, "snapshots must be an integer of at least 1; got 0.5"),
+        ([1, -2], "each of snapshots must be an integer of at least 0; got -2"),
+    ],
+)
+def test_wrong_snapshots_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        fit(snapshots=wrong)
+
+
 def test_nothing_of_the_callers_is_donated_or_shared():
     params = random_params((4, 8, 3))
     result = fit(params=params, epochs=2, validation=None)

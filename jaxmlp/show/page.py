@@ -6,7 +6,7 @@ import importlib.resources
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -32,7 +32,7 @@ def explorer(
     y: ArrayLike,
     model: Model,
     *,
-    snapshots: Sequence[Params] | None = None,
+    snapshots: Mapping[int, Params] | Sequence[Params] | None = None,
     class_names: Sequence[str] | None = None,
     feature_names: Sequence[str] | None = None,
     title: str | None = None,
@@ -42,8 +42,9 @@ def explorer(
     It shows the network with its weights, and for the example that one picks (on the plane for two inputs, from little
     pictures where the inputs are square images of 16 pixels or more, else from a table) every neuron's activation on
     the way forward and its delta on the way back, step by step, each step's formula with its numbers; the weights'
-    gradients for the example and for the batch; the gradient by hand beside that by `jax.grad`; the flow of gradients
-    through the layers; and all of that at each snapshot of training. The numbers are a tape's, in float32.
+    gradients for the example and for the batch, by hand and by `jax.grad`; what the first layer looks for, where the
+    inputs are images; the flow of gradients through the layers; and all of that at each snapshot of training. The
+    numbers are a tape's, in float32.
 
     Args:
         path: where to write; the folder must exist.
@@ -52,7 +53,8 @@ def explorer(
             as fit into the file.
         y: `(n, d_L)` targets, or `(n,)` integer labels for the categorical losses.
         model: activations and loss.
-        snapshots: earlier `params` of the same sizes, in order.
+        snapshots: other `params` of the same sizes, in order, shown before the last; or a dictionary of them by how
+            many epochs they took, as `jaxmlp.fit(snapshots=...)` leaves in its history.
         class_names: one for each class.
         feature_names: one for each input.
         title: of the page.
@@ -62,7 +64,7 @@ def explorer(
             or there is another number of names than of classes or inputs.
     """
     x, y = np.asarray(x), np.asarray(y)
-    every = [*(snapshots or []), params]
+    labels, every = _named(snapshots or (), params)
     sizes = [params[0][0].shape[0], *(W.shape[1] for W, _ in params)]
     _check_names("class_names", class_names, max(2, sizes[-1]))
     _check_names("feature_names", feature_names, sizes[0])
@@ -82,7 +84,7 @@ def explorer(
         )
     plane = _plane(x) if sizes[0] == 2 else None
     side = math.isqrt(sizes[0])
-    labels, kinds = _labels(y[:count], model, class_names)
+    targets, kinds = _targets(y[:count], model, class_names)
     run = {
         "sizes": sizes,
         "activations": [f.name for f in model.layer_activations(len(params))],
@@ -90,17 +92,29 @@ def explorer(
         "what": f"{' - '.join(map(str, sizes))}, {_summary(model)}; {len(x)} examples, {count} of them to pick.",
         "batch": len(x),
         "x": _text(x[:count]),
-        "labels": labels,
+        "labels": targets,
         "kinds": kinds,
         "features": None if feature_names is None else [str(name) for name in feature_names],
         "plane": plane,
         "image": [side, side] if side * side == sizes[0] and side >= 4 else None,
-        "snapshots": [_snapshot(p, x, y, model, count, plane, i, len(every)) for i, p in enumerate(every)],
+        "snapshots": [
+            {"label": label, **_snapshot(p, x, y, model, count, plane)} for label, p in zip(labels, every, strict=True)
+        ],
     }
     data = json.dumps(run, allow_nan=True).replace("<", "\\u003c")  # nothing of the user's ends the script
     page = importlib.resources.files("jaxmlp.show").joinpath("explorer.html").read_text(encoding="utf-8")
     page = page.replace("__TITLE__", html.escape(title or "Backpropagation, step by step"))
     write_bytes(path, page.replace("__DATA__", data).encode())
+
+
+def _named(snapshots: Mapping[int, Params] | Sequence[Params], params: Params) -> tuple[list[str], list[Params]]:
+    """All the networks to show, `params` the last, and what each is called."""
+    if isinstance(snapshots, Mapping):
+        moments = sorted(snapshots)
+        labels = ["before training" if done == 0 else f"after {done} epoch{'s' * (done > 1)}" for done in moments]
+        return [*labels, "the network as it was given"], [*(snapshots[done] for done in moments), params]
+    total = len(snapshots) + 1
+    return [f"snapshot {i + 1} of {total}" for i in range(total)], [*snapshots, params]
 
 
 def _check_names(kind: str, names: Sequence[str] | None, count: int) -> None:
@@ -113,7 +127,7 @@ def _summary(model: Model) -> str:
     return ", ".join(str(getattr(name, "name", name)) for name in names)
 
 
-def _labels(y: np.ndarray, model: Model, names: Sequence[str] | None) -> tuple[list[str], list[int]]:
+def _targets(y: np.ndarray, model: Model, names: Sequence[str] | None) -> tuple[list[str], list[int]]:
     """What is said of each target, and which kind it is of."""
     targets = model.loss_function.targets
     if targets == "classes":
@@ -140,8 +154,6 @@ def _snapshot(
     model: Model,
     count: int,
     plane: dict[str, Any] | None,
-    number: int,
-    total: int,
 ) -> dict[str, Any]:
     """All that the page shows at one moment; arrays as text."""
     tape = backprop.backward(params, x, y, model)
@@ -154,7 +166,6 @@ def _snapshot(
     ]
     flow = layer_statistics(tape)
     return {
-        "label": f"snapshot {number + 1} of {total}",
         "loss": float(tape.loss),
         "losses": _text(tape.losses[:count]),
         "W": [_text(W) for W, _ in params],

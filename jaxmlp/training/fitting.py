@@ -3,6 +3,7 @@
 A run is one compiled program that does some epochs and returns; what people want between epochs happens outside of it.
 """
 
+import bisect
 import contextlib
 import functools
 import json
@@ -10,7 +11,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -41,13 +42,13 @@ class FitResult(NamedTuple):
         state: the last state, to train on from; None after `fit_lbfgs`.
         history: `"loss"`, the mean over each epoch as `train` returns it; with validation data also
             `"validation_loss"` after each epoch, and for a loss that decides `"accuracy"` (on the training data) and
-            `"validation_accuracy"`. Lists of floats, one for each epoch.
+            `"validation_accuracy"`. Lists of floats, one for each epoch. And `"snapshots"`, where they were asked for.
         best_epoch: where in `history` the epoch stands that `params` were reached in; -1 for the parameters given.
     """
 
     params: Any
     state: Any
-    history: dict[str, list[float]]
+    history: dict[str, Any]
     best_epoch: int
 
 
@@ -95,6 +96,7 @@ def fit(
     callback: Callable[[int, dict[str, float]], Any] | None = None,
     progress: bool | None = None,
     checkpoint: str | os.PathLike | None = None,
+    snapshots: int | Iterable[int] | None = None,
     value_and_grad: ValueAndGrad = backprop.value_and_grad,
 ) -> FitResult:
     """Train, watch, stop early, and keep the best.
@@ -124,6 +126,9 @@ def fit(
         checkpoint: a file to save the run to as it goes, and to go on from where it exists: a run taken up again has
             the same bits as one that was not stopped. Less than a twentieth of the time goes into saving; the end, and
             Ctrl-C, are always saved. The model and all shapes must be those of the file; its key goes on, not `key`.
+        snapshots: after how many epochs to keep the parameters, for `jaxmlp.show.explorer`: so many numbers, 0 being
+            before the first, or one for 0 and each of its multiples. They are `history["snapshots"]`, a dictionary
+            from the number of epochs to params; of a checkpoint's epochs there are none.
         value_and_grad: what makes the gradient, as in `make_train_step`.
 
     Returns:
@@ -160,6 +165,8 @@ def fit(
         if validation is None:
             raise ValueError("patience needs held-out data; got validation=None. Write validation=(x, y).")
     patience = min(np.iinfo(np.int32).max, int(patience or np.iinfo(np.int32).max))
+    moments = _moments(snapshots, int(epochs))
+    kept = None if snapshots is None else {}
     curves = _curves(model, validation)
     some_epochs = functools.partial(
         _some_epochs,
@@ -184,19 +191,22 @@ def fit(
     most = MOST_EPOCHS if callback is None else 1
     with _bar(int(epochs), len(rows), progress) as bar:
         try:
+            _keep(run, len(rows), moments, kept)
             while len(rows) < epochs and waited < patience and not stop:
                 began = time.perf_counter()
-                limit = max(1, min(int(SECONDS / pace), most, epochs - len(rows)))
+                pause = min([epochs, *moments[bisect.bisect_right(moments, len(rows)) :][:1]])
+                limit = max(1, min(int(SECONDS / pace), most, pause - len(rows)))
                 new, done, new_rows = some_epochs(run, np.int32(limit))
                 numbers = jax.device_get((new.state.params, new_rows, done, new.best and new.best.waited))
                 new_params, new_rows, done, new_waited = numbers
                 new_rows = new_rows[:done]
                 if not _all_finite((new_rows[:, 0], new_params)):
                     if done == 1:
-                        raise _not_finite(run.state, _history(curves, rows), new_rows[0, 0])
+                        raise _not_finite(run.state, _history(curves, rows, kept), new_rows[0, 0])
                     most = 1  # once more, epoch by epoch, to see which it was
                     continue
                 run, rows, waited = new, np.concatenate([rows, new_rows]), int(new_waited or 0)
+                _keep(run, len(rows), moments, kept)
                 pace = (time.perf_counter() - began) / done
                 bar.update(int(done))
                 losses = {name: f"{v:.4g}" for name, v in zip(curves, rows[-1], strict=True) if name.endswith("loss")}
@@ -210,7 +220,7 @@ def fit(
     if file is not None:
         file.write(run, rows)
     best = run.state.params if run.best is None else run.best.params
-    return FitResult(copied(best), run.state, _history(curves, rows), len(rows) - 1 - waited)
+    return FitResult(copied(best), run.state, _history(curves, rows, kept), len(rows) - 1 - waited)
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "batch_size", "value_and_grad", "shuffle"))
@@ -298,9 +308,28 @@ def _curves(model: Model, validation: Any) -> list[str]:
     return ["loss", "accuracy", "validation_loss", "validation_accuracy"]
 
 
-def _history(curves: list[str], rows: Any) -> dict[str, list[float]]:
+def _moments(snapshots: int | Iterable[int] | None, epochs: int) -> Sequence[int]:
+    """After how many epochs to keep the parameters."""
+    if snapshots is None:
+        return ()
+    if not isinstance(snapshots, Iterable):
+        checks.check_count("snapshots", snapshots, 1)
+        return range(0, epochs + 1, snapshots)
+    moments = list(snapshots)
+    for moment in moments:
+        checks.check_count("each of snapshots", moment, 0)
+    return sorted(moments)
+
+
+def _keep(run: _Run, done: int, moments: Sequence[int], kept: dict[int, Params] | None) -> None:
+    if kept is not None and done in moments:
+        kept[done] = copied(run.state.params)
+
+
+def _history(curves: list[str], rows: Any, snapshots: dict[int, Params] | None) -> dict[str, Any]:
     columns = np.reshape(rows, (-1, len(curves))).T.tolist()
-    return dict(zip(curves, columns, strict=True))
+    history = dict(zip(curves, columns, strict=True))
+    return history if snapshots is None else {**history, "snapshots": snapshots}
 
 
 def _beginning(params: Params, optimizer: Optimizer, key: Array, validation: Any) -> _Run:
@@ -314,7 +343,7 @@ def _all_finite(tree: Any) -> bool:
     return all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tree))
 
 
-def _not_finite(state: TrainState, history: dict[str, list[float]], loss: np.floating) -> FloatingPointError:
+def _not_finite(state: TrainState, history: dict[str, Any], loss: np.floating) -> FloatingPointError:
     what = "the parameters are no longer finite" if np.isfinite(loss) else f"the loss is {loss}"
     error = FloatingPointError(
         f"in epoch {len(history['loss'])} (counted from 0) {what}; the state of before is in .state of this error. "
