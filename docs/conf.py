@@ -1,6 +1,9 @@
 """The book: MyST notebooks, executed at build, offline; the API reference from the docstrings."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import jaxmlp
 
@@ -35,6 +38,14 @@ def escape_formulas(app, what, name, obj, options, lines):
     lines[:] = "".join(parts).split("\n")
 
 
+def write_explorers(app, error):
+    """Run `examples/explorer.py`, whose two pages the book shows, into the folder of the book."""
+    if error is None and app.builder.format == "html":
+        example = Path(__file__).resolve().parent.parent / "examples" / "explorer.py"
+        subprocess.run([sys.executable, example], check=True, cwd=app.outdir)
+
+
 def setup(app):
-    """Register the hook, before napoleon's."""
+    """Register the hooks, the first before napoleon's."""
     app.connect("autodoc-process-docstring", escape_formulas, priority=100)
+    app.connect("build-finished", write_explorers)
