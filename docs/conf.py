@@ -14,6 +14,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx-ma
 exclude_patterns = ["_build"]
 html_theme = "sphinx_book_theme"
 html_title = "jaxmlp"
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
 html_theme_options = {"show_navbar_depth": 2, "home_page_in_toc": True}
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
@@ -25,6 +27,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings tell shapes, which say more
 default_role = "code"
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
 napoleon_use_rtype = False
 
 
