@@ -77,7 +77,7 @@ def test_every_public_name_stands_in_the_reference():
 
 def test_equations_are_numbered_where_the_code_says():
     """Every number that the code cites is an equation of the book, and a search for it finds the page."""
-    book = (ROOT / "docs" / "backprop.md").read_text()
+    book = "\n".join((ROOT / "docs" / f"{page}.md").read_text() for page in ("backprop", "curvature"))
     equations = {int(number) for number in re.findall(r"(?m)^\| \((\d+)\) \|", book)}
     assert equations == set(range(1, max(equations) + 1))
     entries = ", ".join(re.findall(r"```{index} (.*)", book)).split(", ")

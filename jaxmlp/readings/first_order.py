@@ -1,7 +1,7 @@
 """First-order readings: gradients, sums and norms of them, and how they are spread.
 
 g_n is the gradient of the one-example loss loss_n; of layer l it is g_n[W_l] = a_{l-1}[n]^T delta_l[n] and
-g_n[b_l] = delta_l[n] (docs/backprop.md). Being of rank one, it need not be made to be measured: only
+g_n[b_l] = delta_l[n] (docs/readings.md). Being of rank one, it need not be made to be measured: only
 `per_example_gradients` makes it. Below, a and delta stand for those of one layer, and sums over l are over the layers.
 
 Costs are those of `examples/benchmarks/readings.py`, as multiples of one gradient, with the tape and the gradient
