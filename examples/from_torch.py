@@ -127,7 +127,7 @@ def draw(path: str, runs: dict[float, list]) -> None:
         middle.annotate(
             rf"$2/\eta$ = {2 / rate:g}",
             (step[-1], 2 / rate),
-            (0, 3),
+            (0, 8),
             textcoords="offset points",
             ha="right",
             color=color,

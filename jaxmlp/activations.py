@@ -23,7 +23,7 @@ class Activation:
         derivative: f'(z), of the shape of z; None where f is not elementwise.
         second_derivative: f''(z), or None: then the readings that need it refuse.
         jacobian_product: where f is not elementwise: `(z, da) -> dz`, the rows of da times the Jacobians da/dz.
-        jacobian_product_tangent: `(z, da, Rz) -> ` how `jacobian_product(z, da)` changes as z does by Rz, or None: then
+        jacobian_product_tangent: of (z, da, Rz), how `jacobian_product(z, da)` changes as z does by Rz, or None: then
             the readings that need it refuse. Curvature readings take the Jacobian to be symmetric, as softmax's is.
     """
 

@@ -72,7 +72,7 @@ class GradientReport:
 
     @property
     def max_error(self) -> float:
-        """The largest error: of the loss, or of any row against autodiff or finite differences."""
+        """The largest error of the loss, or of any row against autodiff or finite differences."""
         return float(np.max([self.loss_error, *(e for row in self.rows for e in (row.error, row.difference_error))]))
 
     @property

@@ -61,7 +61,7 @@ he_normal = Initializer("he_normal", jax.random.normal, _inputs, 2**0.5)
 """N(0, 2 / d_in). He et al. 2015, arXiv 1502.01852, eq. 10."""
 
 he_uniform = Initializer("he_uniform", _symmetric_uniform, _inputs, 6**0.5)
-"""U(-s, s), s = sqrt(6 / d_in): the variance of `he_normal`."""
+"""U(-s, s), s = sqrt(6 / d_in), which has the variance of `he_normal`."""
 
 glorot_normal = Initializer("glorot_normal", jax.random.normal, _inputs_and_outputs, 2**0.5)
 """N(0, 2 / (d_in + d_out)). Glorot and Bengio 2010, eq. 12."""

@@ -377,7 +377,7 @@ sigmoid_cross_entropy = _separable(
     targets="binary",
     reads="logits",
 )
-"""sum_j log(1 + exp(o_j)) - y_j o_j: binary cross-entropy of sigmoid(o), stable"""
+"""sum_j log(1 + exp(o_j)) - y_j o_j, which is binary cross-entropy of sigmoid(o), stable"""
 
 
 def _softmax_cross_entropy(o: Array, y: Array) -> Array:
@@ -417,7 +417,7 @@ softmax_cross_entropy = Loss(
     hessian_product=_softmax_cross_entropy_hessian_product,
     factor_product=_softmax_cross_entropy_factor_product,
 )
-"""-sum_j y_j log softmax(o)_j: categorical cross-entropy of softmax(o), stable.
+"""-sum_j y_j log softmax(o)_j, which is categorical cross-entropy of softmax(o), stable.
 
 Its gradient is p sum_j y_j - y, which is p - y (eq. 9) where the targets sum to 1."""
 

@@ -167,6 +167,18 @@ def test_the_numbers_on_the_page_are_the_tapes(opened):
     assert max(differences) < 1e-6
 
 
+def test_examples_are_picked_by_keys(opened):
+    page = opened()
+    page.locator("#pick [data-example='0']").press("ArrowUp")
+    assert page.inner_text("#example").startswith("example 0,")
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")  # the focus goes along
+    assert page.inner_text("#example").startswith("example 3,")
+    assert page.evaluate("document.activeElement.dataset.example") == "3"
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#step-label").startswith("step 1 ")
+
+
 def test_the_slider_goes_through_training(opened):
     page = opened()
     for i, params in enumerate(SNAPSHOTS):

@@ -61,18 +61,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Attributes:
         classes_: the labels, in order.
-        coefs_, intercepts_: W `(d_{l-1}, d_l)` and b `(d_l,)` of each layer.
-        loss_curve_, loss_, best_loss_: of each epoch since the first weights, penalty included; the last; the least, or
-            None with early stopping. Probabilities count as within [eps, 1 - eps], eps that of the dtype. With weights
-            an epoch's is the mean over its batches as they are weighted; scikit-learn's counts every example alike. Of
-            lbfgs: of each iteration (scikit-learn has no such curve), and not clipped, for a line search goes by it.
-        validation_scores_, best_validation_score_, validation_loss_curve_: with early stopping (else None; lists that
-            stay empty for lbfgs), the accuracy on the held-out data after each epoch, weighted by `sample_weight`; its
-            best; and the log loss there, weighted by `class_weight` too, without the penalty (scikit-learn has no such
-            curve).
-        n_iter_, t_: epochs or iterations of the last `fit`; examples seen by sgd or adam in all.
-        n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_: the network, its inputs and outputs
-            counted as layers; `feature_names_in_` where X was a data frame.
+        coefs_: W `(d_{l-1}, d_l)` of each layer.
+        intercepts_: b `(d_l,)` of each layer.
+        loss_curve_: the loss of each epoch since the first weights, penalty included. Probabilities count as within
+            [eps, 1 - eps], eps that of the dtype. With weights an epoch's is the mean over its batches as they are
+            weighted; scikit-learn's counts every example alike. Of lbfgs, that of each iteration (scikit-learn has no
+            such curve), and not clipped, for a line search goes by it.
+        loss_: the last of them.
+        best_loss_: the least of them, or None with early stopping.
+        validation_scores_: with early stopping (else None; empty for lbfgs), the accuracy on the held-out data after
+            each epoch, weighted by `sample_weight`.
+        best_validation_score_: the best of them.
+        validation_loss_curve_: the log loss on the held-out data, weighted by `class_weight` too, without the penalty
+            (scikit-learn has no such curve).
+        n_iter_: epochs or iterations of the last `fit`.
+        t_: examples seen by sgd or adam in all.
+        n_features_in_: how many inputs.
+        feature_names_in_: their names, where X was a data frame.
+        n_layers_: inputs and outputs counted.
+        n_outputs_: how many outputs.
+        out_activation_: the name of the last activation.
 
     Example:
         >>> from sklearn.datasets import load_iris

@@ -49,12 +49,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         max_fun: likewise.
 
     Attributes:
-        coefs_, intercepts_, n_iter_, t_, n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_: as
-            in `MLPClassifier`.
-        loss_curve_, loss_, best_loss_, validation_loss_curve_: likewise. As in scikit-learn the squared error that sgd
-            and adam report is the mean over outputs; lbfgs, which needs a loss and its own gradient, reports the sum.
-            The deviance is always the sum.
-        validation_scores_, best_validation_score_: likewise, of R^2.
+        loss_curve_: the loss of each epoch since the first weights, penalty included. As in scikit-learn the squared
+            error that sgd and adam report is the mean over outputs; lbfgs, which needs a loss and its own gradient,
+            reports the sum. The deviance is always the sum.
+        validation_scores_: with early stopping, R^2 on the held-out data after each epoch.
+        coefs_: and the others, as in `MLPClassifier`.
 
     Example:
         >>> from sklearn.datasets import load_diabetes

@@ -5,7 +5,7 @@ outputs in the parameters, and H_n the Hessian of loss_n in its outputs, S_n S_n
 Gauss-Newton matrix (GGN) is sum_n c_n J_n^T H_n J_n: what is left of H where the network is taken to be linear.
 
 Pearlmutter's R-operator is the derivative along a direction V in the parameters: RX says how X changes. The equations
-are numbered as in `docs/curvature.md`. Costs are those of `examples/benchmarks/readings.py`, as multiples of a gradient.
+have their numbers from `docs/curvature.md`; costs are those of `examples/benchmarks/readings.py`, in gradients.
 """
 
 from collections.abc import Sequence
