@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parent
 EXAMPLES = (
     "digits moons gradient_flow label_noise noise_scale private_training sweep trainability_map from_torch".split()
 )
-WIDTH, COLORS = 900, 128
+WIDTH, COLORS = 900, 256
 
 
 def main() -> None:
@@ -53,7 +53,8 @@ def shrink(picture: Path) -> None:
     """Write the picture at the gallery's width and number of colours."""
     image = Image.open(picture).convert("RGB")
     image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
-    image.quantize(COLORS, dither=Image.Dither.NONE).save(DOCS / "pictures" / picture.name, optimize=True)
+    image = image.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    image.save(DOCS / "pictures" / picture.name, optimize=True)
 
 
 if __name__ == "__main__":
