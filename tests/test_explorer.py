@@ -89,6 +89,8 @@ def test_bad_input_is_refused(tmp_path):
         write(tmp_path, params=wide, snapshots=None)
     with pytest.raises(ValueError, match="y must"):
         write(tmp_path, y=LABELS[:-1])
+    with pytest.raises(ValueError, match=r"labels must lie in 0 ... 2 for 3 outputs; got 1 ... 3"):
+        write(tmp_path, y=LABELS + 1)
     assert not list(tmp_path.iterdir())
 
 

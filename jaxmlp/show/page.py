@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import backprop
@@ -18,7 +19,7 @@ from jaxmlp.model import Model, forward
 from jaxmlp.readings.first_order import gradients
 from jaxmlp.readings.flow import layer_statistics
 from jaxmlp.training.checkpoints import write_bytes
-from jaxmlp.types import ArrayLike, Params
+from jaxmlp.types import Array, ArrayLike, Params
 
 BYTES = 4_500_000  # of numbers in the file, which with its script stays below 5 MB
 MOST = 400  # examples to pick from
@@ -71,6 +72,7 @@ def explorer(
     for i, earlier in enumerate(every):
         if [W.shape for W, _ in earlier] != [W.shape for W, _ in params]:
             raise ValueError(f"snapshots must have the sizes of params, {tuple(sizes)}; number {i} has others.")
+    network.check_batch(params, x, y, model)
     whole = 4 * sum(W.size + b.size for W, b in params)
     each = 4 * (sizes[0] + len(every) * (4 * sum(sizes[1:]) + 1))
     fixed = len(every) * (3 * whole + 8 * CELLS * CELLS)
@@ -156,15 +158,7 @@ def _snapshot(
     plane: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """All that the page shows at one moment; arrays as text."""
-    tape = backprop.backward(params, x, y, model)
-    by_hand = gradients(tape)
-    by_autodiff = jax.grad(network.loss)(params, x, y, model)
-    activations = model.layer_activations(len(params))
-    slopes = [
-        np.ones_like(z) if f.derivative is None else f.derivative(z)
-        for f, z in zip(activations, tape.preactivations, strict=True)
-    ]
-    flow = layer_statistics(tape)
+    tape, by_hand, by_autodiff, slopes, flow = _read(params, x, y, model)
     return {
         "loss": float(tape.loss),
         "losses": _text(tape.losses[:count]),
@@ -185,6 +179,19 @@ def _snapshot(
         },
         **({} if plane is None else _surface(params, model, plane)),
     }
+
+
+@jax.jit
+def _read(params: Params, x: Array, y: Array, model: Model) -> tuple:
+    """The tape and what is read from it, in one compiled program for all snapshots."""
+    tape = backprop.backward(params, x, y, model)
+    by_autodiff = jax.grad(network.loss)(params, x, y, model)
+    activations = model.layer_activations(len(params))
+    slopes = [
+        jnp.ones_like(z) if f.derivative is None else f.derivative(z)
+        for f, z in zip(activations, tape.preactivations, strict=True)
+    ]
+    return tape, gradients(tape), by_autodiff, slopes, layer_statistics(tape)
 
 
 def _surface(params: Params, model: Model, plane: dict[str, Any]) -> dict[str, str]:
