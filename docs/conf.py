@@ -26,7 +26,6 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
-autodoc_default_options = {"no-value": True}
 autodoc_typehints = "none"  # the docstrings tell shapes, which say more
 default_role = "code"
 napoleon_use_ivar = True

@@ -61,8 +61,8 @@ def explorer(
         title: of the page.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, there is no example, the network alone is too large for the file,
-            or there is another number of names than of classes or inputs.
+        ValueError: If a shape or dtype does not fit, a label is not a valid class, there is no example, the network
+            alone is too large for the file, or there is another number of names than of classes or inputs.
     """
     x, y = np.asarray(x), np.asarray(y)
     labels, every = _named(snapshots or (), params)
