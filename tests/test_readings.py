@@ -288,11 +288,11 @@ def largest_array(f, *args):
 
 
 def test_nothing_of_size_n_times_p_is_made():
-    """With 31 examples of a (20, 30, 10) network, the largest is a weight matrix, a layer of the tape, or n x n."""
+    """With 31 examples of a (20, 30, 10) network, the largest is a weight matrix, two layers of the tape, or n x n."""
     problem = Problem((20, 30, 10), Model("relu", "identity", "softmax_cross_entropy"), 31, False)
     params, x, y, _ = problem.draw()
     tape = jaxmlp.backward(params, x, y, problem.model)
-    bound = max(31 * 30, 31 * 31, 20 * 30)
+    bound = max(2 * 31 * 30, 31 * 31, 20 * 30)
     for name, reading in READINGS.items():
         assert largest_array(reading, tape) <= bound, name
     assert largest_array(lambda t: jaxmlp.directional_derivatives(t, params), tape) <= bound
@@ -358,8 +358,8 @@ def test_the_mean_gradient_is_made_but_once():
 
         return jax.jit(program).lower(params, x, y).compile().as_text().count(" dot(")
 
-    assert products(jaxmlp.noise_scale) == products()
-    assert products(jaxmlp.variances) == products() + 2 * 3
+    assert products(jaxmlp.noise_scale) == products() + 2 * 3  # by one row each, a mean
+    assert products(jaxmlp.variances) == products() + 3
     assert products(jaxmlp.second_moments) == products() + 3
 
 

@@ -130,10 +130,15 @@ def second_moments(tape: Tape) -> Any:
 
     Returns:
         `[(of W_1, of b_1), ...]`, a list or tuple as the tape's params were; 0 for an empty batch. With the gradient,
-        1.45 to 1.5 gradients.
+        1.45 gradients.
     """
     n = _at_least_one(tape)
-    return same_kind(tape.deltas, [dense_vjp_params(a * a, delta * delta / n) for a, delta in _layers(tape)])
+
+    def of_layer(a: Array, delta: Array) -> tuple[Array, Array]:
+        squares = delta * delta / n
+        return _turned(a * a) @ squares, jnp.sum(squares, axis=0)
+
+    return same_kind(tape.deltas, [of_layer(a, delta) for a, delta in _layers(tape)])
 
 
 def variances(tape: Tape) -> Any:
@@ -144,34 +149,33 @@ def variances(tape: Tape) -> Any:
         of W: (a'**2)^T mean_n d**2 + 2 a'^T * (h^T (d * delta)) / n + (h**2)^T (delta**2) / n - (h^T delta / n)**2
         of b: mean_n d**2
 
-    Every term is as small as the variance itself. h^T delta / n is the mean gradient less a'^T delta', which is exact
-    enough for its square; so the products are two more than the gradient's. The difference of moments, mean g**2 -
-    (mean g)**2, would in float32 have no correct digit where the mean is 10^4 deviations; this has three. Derived here;
-    the peer is BackPACK's `Variance`, Dangel et al. 2020, arXiv 1912.10985.
+    Every term is as small as the variance itself. delta' is the mean gradient of b, and h^T delta / n that of W less
+    a'^T delta', which is exact enough for its square; so the products are two more than the gradient's, made as one of
+    twice as many rows. The difference of moments, mean g**2 - (mean g)**2, would in float32 have no correct digit where
+    the mean is 10^4 deviations; this has three. Derived here; the peer is BackPACK's `Variance`, Dangel et al. 2020,
+    arXiv 1912.10985.
 
     Args:
         tape: of a batch.
 
     Returns:
         `[(of W_1, of b_1), ...]`, a list or tuple as the tape's params were, divided by n and not n - 1; 0 for a single
-        example and for none. With the gradient, 1.85 to 2 gradients.
+        example and for none. With the gradient, 1.8 to 1.9 gradients.
     """
     n = _at_least_one(tape)
-    mean = _mean_gradient(tape)
 
-    def of_layer(a: Array, delta: Array, G: Array) -> tuple[Array, Array]:
+    def of_layer(a: Array, delta: Array, mean: tuple[Array, Array]) -> tuple[Array, Array]:
+        G, delta_mean = mean
         a_mean, h = _centred(a)
-        delta_mean, d = _centred(delta)
+        d = delta - delta_mean[None, :]
         of_b = jnp.sum(d * d, axis=0) / n
-        # On CPU the products take less time if their left operands have been turned round: 5 to 8 % of all.
-        hT = jax.lax.optimization_barrier(h.T)
-        of_W = a_mean[:, None] * (a_mean[:, None] * of_b[None, :] + hT @ (2 / n * d * delta))
-        of_W += (hT * hT) @ (delta * delta / n) - (G - a_mean[:, None] * delta_mean[None, :]) ** 2
+        left = _turned(jnp.concatenate([a_mean[None, :] * h, h * h]))
+        of_W = left @ jnp.concatenate([2 / n * d * delta, delta * delta / n])
+        of_W += (a_mean**2)[:, None] * of_b[None, :] - (G - a_mean[:, None] * delta_mean[None, :]) ** 2
         return jnp.maximum(of_W, 0), of_b
 
-    return same_kind(
-        tape.deltas, [of_layer(a, delta, G) for (a, delta), (G, _) in zip(_layers(tape), mean, strict=True)]
-    )
+    means = _mean_gradient(tape)
+    return same_kind(tape.deltas, [of_layer(*layer, mean) for layer, mean in zip(_layers(tape), means, strict=True)])
 
 
 def gram_matrix(tape: Tape) -> Array:
@@ -240,17 +244,16 @@ def noise_scale(tape: Tape) -> Array:
 
     Returns:
         `()`, in examples; nan for fewer than two, and where every gradient is 0. Where noise hides the gradient, the
-        estimate of |G|**2, and so this, may be negative. With the gradient of an unweighted mean loss, 1.1 to 1.2
-        gradients.
+        estimate of |G|**2, and so this, may be negative. With the gradient of an unweighted mean loss, 1.1 gradients.
     """
     n = tape.losses.shape[0]
     if n < 2:
         return jnp.full((), jnp.nan, tape.losses.dtype)
     scatter = squared_mean = jnp.zeros((), widened(tape.losses).dtype)
-    for (a, delta), (G, _) in zip(_layers(tape), _mean_gradient(tape), strict=True):
-        a, delta, G = widened(a), widened(delta), widened(G)
+    for (a, delta), mean in zip(_layers(tape), _mean_gradient(tape), strict=True):
+        a, delta, G, delta_mean = map(widened, (a, delta, *mean))
         a_mean, h = _centred(a)
-        delta_mean, d = _centred(delta)
+        d = delta - delta_mean[None, :]
         aa, hh, ah = 1 + jnp.sum(a_mean**2), _squared_norms(h), _slopes(h, a_mean)
         ee, dd, ed = jnp.sum(delta_mean**2), _squared_norms(d), _slopes(d, delta_mean)  # of delta'; |delta|**2 below
         CC = jnp.sum((G - a_mean[:, None] * delta_mean[None, :]) ** 2)
@@ -321,9 +324,14 @@ def _centred(a: Array) -> tuple[Array, Array]:
     return mean, a - jnp.broadcast_to(mean, a.shape)
 
 
+def _turned(a: Array) -> Array:
+    """a^T, turned round before the product that it goes into: on CPU such products take 5 to 8 % less time."""
+    return jax.lax.optimization_barrier(a.T)
+
+
 def _slopes(rows: Array, mean: Array) -> Array:
     """The inner product of each row with the mean."""
-    return jnp.sum(rows * mean[None, :], axis=1)
+    return jnp.matmul(rows, mean, precision=jax.lax.Precision.HIGHEST)
 
 
 def _squared_norms(a: Array) -> Array:
