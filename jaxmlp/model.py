@@ -272,9 +272,9 @@ def accuracy(params: Params, x: ArrayLike, y: ArrayLike, model: Model) -> Array:
 
 @jax.jit  # one program to compile, where its two dozen operations would each be one
 def _accuracy(params: Params, x: Array, y: Array, model: Model) -> Array:
-    x, y, _ = prepare_batch(params, x, y, model, None)
     outputs = forward(params, x, model)
-    return jnp.mean(right_decisions(model.loss_function, outputs, y).astype(outputs.dtype))
+    right = jnp.sum(right_decisions(model.loss_function, outputs, y))  # an integer: exact, and one loop to compile
+    return (right / x.shape[0]).astype(outputs.dtype)
 
 
 def right_decisions(loss: Loss, outputs: Array, y: Array) -> Array:
@@ -283,7 +283,7 @@ def right_decisions(loss: Loss, outputs: Array, y: Array) -> Array:
     Args:
         loss: says what a right decision is.
         outputs: `(..., d_L)`.
-        y: `(..., d_L)` targets, labels as one-hot rows.
+        y: `(..., d_L)` targets, or `(...)` integer labels.
 
     Returns:
         `(...)` bools.
@@ -295,10 +295,11 @@ def right_decisions(loss: Loss, outputs: Array, y: Array) -> Array:
         deciding = ", ".join(sorted(name for name, loss in losses.KNOWN.items() if loss.targets != "values"))
         raise ValueError(f"accuracy needs a loss that decides, one of {deciding}; got {loss.name!r}.")
     if loss.targets == "classes":
-        right = jnp.argmax(outputs, axis=-1) == jnp.argmax(y, axis=-1)
+        labels = jnp.argmax(y, axis=-1) if y.ndim == outputs.ndim else y
+        right = jnp.argmax(outputs, axis=-1).astype(jnp.int32) == labels.astype(jnp.int32)
     else:
         positive = outputs > (0.5 if loss.reads == "probabilities" else 0)
-        right = jnp.all(positive == (y > (0.5 if loss.targets == "binary" else 0)), axis=-1)
+        right = jnp.all(positive == (y.astype(outputs.dtype) > (0.5 if loss.targets == "binary" else 0)), axis=-1)
     return right & ~jnp.any(jnp.isnan(outputs), axis=-1)
 
 

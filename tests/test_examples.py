@@ -20,7 +20,7 @@ SMALL = {  # example: (arguments of main, what it prints); it draws what it says
     "moons --loss hinge": ("'hinge', (4,), 2, 5, 40", ["loss='hinge'", "accuracy", "wrote moons.png"]),
     "gradient_cost": ("[((2, 3, 2), 4)], rounds=3, budget=0.01", ["(2, 3, 2)", "geometric mean"]),
     "streaming": ("examples=6000, width=8, epochs=2", ["on disk", "held-out accuracy", "peak memory"]),
-    "training": ("rounds=2, scale=0.04", ["fit", "moons", "matrix product", "next_order"]),
+    "training": ("rounds=2, scale=0.04", ["fit", "moons", "matrix product", "epoch_order"]),
     "cold_start": ("rounds=1, epochs=2, warm_up=False", ["scikit-learn", "import jaxmlp"]),
     "private_training": (
         "sigmas=(4, 1), seeds=2, hidden=(4,), steps=4",

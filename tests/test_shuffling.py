@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 
 from jaxmlp.training import shuffling
-from jaxmlp.training.shuffling import next_order
+from jaxmlp.training.shuffling import epoch_order
 
 EPOCHS = 20_000
 
 
-def orders(n, epochs=EPOCHS, seed=0):
-    keys = jax.random.split(jax.random.key(seed), epochs)
-    return np.asarray(jax.jit(jax.vmap(lambda key: next_order(key, n)[1]))(keys))
+# Where orders come from: the steps of one run, its epochs of 9 updates, or runs whose keys follow each other.
+SOURCES = {
+    "steps": lambda n, epochs: jax.vmap(lambda i: epoch_order(jax.random.key(0), 9 * i, n))(jnp.arange(epochs)),
+    "keys": lambda n, epochs: jax.vmap(lambda seed: epoch_order(jax.random.key(seed), 0, n))(jnp.arange(epochs)),
+}
+
+
+def orders(n, epochs=EPOCHS, source="steps"):
+    return np.asarray(jax.jit(lambda: SOURCES[source](n, epochs))())
 
 
 def excess(counts, expected, freedom):
@@ -33,15 +39,13 @@ def test_every_number_comes_once(n):
 
 def test_eager_and_jitted_orders_are_the_same():
     for key in (jax.random.key(3), jax.random.PRNGKey(3), jax.random.key(3, impl="rbg")):
-        (key1, eager), (key2, jitted) = next_order(key, 23), jax.jit(next_order, static_argnums=1)(key, 23)
-        np.testing.assert_array_equal(eager, jitted)
-        np.testing.assert_array_equal(jax.random.key_data(key1), jax.random.key_data(key2))
-        assert key1.dtype == key.dtype
+        np.testing.assert_array_equal(epoch_order(key, 5, 23), jax.jit(epoch_order, static_argnums=2)(key, 5, 23))
 
 
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("n", [3, 50, 101])
-def test_each_number_is_as_likely_at_each_place(n):
-    drawn = orders(n)
+def test_each_number_is_as_likely_at_each_place(n, source):
+    drawn = orders(n, source=source)
     counts = np.stack([np.bincount(drawn[:, place], minlength=n) for place in range(n)])
     assert abs(excess(counts, EPOCHS / n, (n - 1) ** 2)) < 4
 
@@ -53,9 +57,10 @@ def same_batch(drawn, n, batch_size):
     return sum(m.T @ m for m in members)[np.triu_indices(n, 1)]
 
 
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(("n", "batch_size"), [(50, 10), (101, 20)])
-def test_each_pair_meets_as_often_in_a_batch(n, batch_size):
-    counts = same_batch(orders(n), n, batch_size)
+def test_each_pair_meets_as_often_in_a_batch(n, batch_size, source):
+    counts = same_batch(orders(n, source=source), n, batch_size)
     share = (n // batch_size) * batch_size * (batch_size - 1) / (n * (n - 1))
     z = (counts - EPOCHS * share) / math.sqrt(EPOCHS * share * (1 - share))
     assert abs(z.mean()) < 0.1
@@ -71,9 +76,10 @@ def test_the_test_of_pairs_has_teeth(monkeypatch):
     assert ((counts - EPOCHS * share) / math.sqrt(EPOCHS * share * (1 - share))).std() > 1.5
 
 
-def test_neighbours_are_parted():
+@pytest.mark.parametrize("source", SOURCES)
+def test_neighbours_are_parted(source):
     """How far two numbers that follow each other lie apart, against two drawn at random."""
-    place = np.argsort(orders(101), axis=1)
+    place = np.argsort(orders(101, source=source), axis=1)
     steps = (place[:, 1:] - place[:, :-1]) % 101
     counts = np.bincount(steps.ravel(), minlength=101)[1:]
     assert abs(excess(counts, counts.sum() / 100, 99)) < 5
@@ -87,9 +93,22 @@ def test_all_orders_of_a_few_come(n):
     np.testing.assert_allclose(counts, len(drawn) / math.factorial(n), rtol=0.06)
 
 
-def test_another_key_another_order():
-    order = jax.jit(next_order, static_argnums=1)
-    key, first = order(jax.random.key(0), 1797)
-    for other in (order(jax.random.key(1), 1797)[1], order(key, 1797)[1]):
-        assert np.mean(np.asarray(first) == np.asarray(other)) < 0.01
-    np.testing.assert_array_equal(first, order(jax.random.key(0), 1797)[1])
+def test_another_key_or_step_another_order():
+    order = jax.jit(epoch_order, static_argnums=2)
+    first = np.asarray(order(jax.random.key(0), 0, 1797))
+    for other in (order(jax.random.key(1), 0, 1797), order(jax.random.key(0), 1, 1797)):
+        assert np.mean(first == np.asarray(other)) < 0.01
+    np.testing.assert_array_equal(first, order(jax.random.key(0), 0, 1797))
+
+
+def test_every_bit_of_the_key_and_the_step_counts():
+    """Where one bit is changed, about as many numbers of 1,797 keep their place as would by chance: one."""
+    order = jax.jit(jax.vmap(lambda words, step: epoch_order(jax.random.wrap_key_data(words), step, 1797)))
+    start = np.array([0x12345678, 0x9ABCDEF0, 77], np.uint32)
+    changed = np.tile(start, (96, 1))
+    for i in range(96):
+        changed[i, i // 32] ^= np.uint32(1 << i % 32)
+    first = order(start[None, :2], start[None, 2])
+    stayed = np.sum(np.asarray(first) == np.asarray(order(changed[:, :2], changed[:, 2])), axis=1)
+    assert stayed.max() <= 8
+    assert 0.6 < stayed.mean() < 1.4

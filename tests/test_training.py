@@ -12,7 +12,7 @@ from helpers import DTYPE, X64, Problem, assert_close, random_params
 
 import jaxmlp
 from jaxmlp import Model, optimizers
-from jaxmlp.training.shuffling import next_order
+from jaxmlp.training.shuffling import epoch_order
 
 MODEL = Model("tanh", "identity", "softmax_cross_entropy")
 PROBLEM = Problem((4, 8, 3), MODEL, 22, False)
@@ -90,8 +90,7 @@ def test_train_equals_a_loop_over_exact_batches(batch_size, reduction):
 
     step, state, want_losses = jaxmlp.make_train_step(model, optimizer), fresh(optimizer), []
     for _ in range(3):
-        rows = epoch_order(state.key, batch_size)
-        state = state if batch_size >= 22 else state._replace(key=next_order(state.key, 22)[0])
+        rows = order_seen(state, batch_size)
         batches, sizes = [], []
         for start in range(0, 22, batch_size):
             batch = rows[start : start + batch_size]
@@ -119,7 +118,7 @@ def test_without_shuffling_the_examples_come_as_they_are(batch_size):
     np.testing.assert_allclose(fitted.history["loss"], losses, rtol=TOLERANCE["rtol"])
 
 
-def epoch_order(key, batch_size, n=22):
+def order_seen(state, batch_size, n=22):
     """The order of an epoch, seen from outside: targets that name their row, and a gradient that notes them."""
     if batch_size >= n:
         return np.arange(n)
@@ -131,8 +130,8 @@ def epoch_order(key, batch_size, n=22):
         return jnp.zeros((), DTYPE), jax.tree.map(jnp.zeros_like, params)
 
     x = jnp.arange(n, dtype=DTYPE)[:, None] * jnp.ones((1, 4), DTYPE)
-    state = fresh()._replace(key=key)
-    jax.block_until_ready(run(state, 1, batch_size, x=x, value_and_grad=spy))
+    first = fresh()._replace(key=state.key, step=state.step)
+    jax.block_until_ready(run(first, 1, batch_size, x=x, value_and_grad=spy))
     jax.effects_barrier()
     return np.array(seen)
 
@@ -140,7 +139,7 @@ def epoch_order(key, batch_size, n=22):
 def test_every_epoch_visits_each_example_once_in_another_order():
     state, orders = fresh(), []
     for _ in range(3):
-        orders.append(epoch_order(state.key, 5))
+        orders.append(order_seen(state, 5))
         state, _ = run(state, 1, 5)
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), np.arange(22))
@@ -148,12 +147,12 @@ def test_every_epoch_visits_each_example_once_in_another_order():
     assert not np.array_equal(orders[1], orders[2])
 
 
-def test_the_order_and_the_next_key_come_from_the_key():
+def test_the_order_comes_from_the_key_and_the_step_and_the_key_stays():
     state = fresh()
-    key, order = next_order(state.key, 22)
-    np.testing.assert_array_equal(epoch_order(state.key, 5), order)
-    after, _ = run(state, 1, 5)
-    np.testing.assert_array_equal(jax.random.key_data(after.key), jax.random.key_data(key))
+    for _ in range(2):
+        np.testing.assert_array_equal(order_seen(state, 5), epoch_order(state.key, state.step, 22))
+        state, _ = run(state, 1, 5)
+        np.testing.assert_array_equal(jax.random.key_data(state.key), jax.random.key_data(fresh().key))
 
 
 def test_ten_and_ten_epochs_are_twenty_bit_for_bit():

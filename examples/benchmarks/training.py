@@ -11,11 +11,11 @@ represented by the faster. Peers that are not installed are left out. What is ti
 - moons: 2,000 steps of Adam on one batch of 100 points, sizes (2, 16, 16, 1).
 - large: one step of SGD at sizes (1024, 2048, 2048, 1000), in GFLOP/s beside a matrix product of JAX's in the same
   rounds.
-- shuffle: an epoch's order, by `next_order` and by `jax.random.permutation`.
+- shuffle: an epoch's order, by `epoch_order` and by `jax.random.permutation`.
 
 Learned here: at the digits' size a step computes for less than 100 us, so that what a library does around each step
 decides: one program for the whole run does nothing there. `jax.random.permutation` sorts, which at this size would
-take as long as all the rest of an epoch; hence `next_order`. The peers gain little from a second thread on
+take as long as all the rest of an epoch; hence `epoch_order`. The peers gain little from a second thread on
 networks this small. A large step runs at 81 to 91 % of a matrix product, from run to run. Turning a round before the
 product a^T dz, as `dense.py` does where outputs are few, looks several times faster in a loop that does only that, but
 is worth nothing (0.95 to 1.1) in a step or in a whole gradient, and doubles the memory of a wide network's.
@@ -42,7 +42,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmlp
-from jaxmlp.training.shuffling import next_order
+from jaxmlp.training.shuffling import epoch_order
 
 THREADS = sorted({1, os.cpu_count() or 1})
 
@@ -388,10 +388,9 @@ def large(rounds: int, seconds: float) -> None:
     print(f"  {'share of the product, %':<38} {share:>20}   target >= 85", flush=True)
 
 
-def permutation(key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
-    """Do what `next_order` does, with JAX's own."""
-    key, subkey = jax.random.split(key)
-    return key, jax.random.permutation(subkey, n)
+def permutation(key: jax.Array, step: jax.Array, n: int) -> jax.Array:
+    """Do what `epoch_order` does, with JAX's own."""
+    return jax.random.permutation(jax.random.fold_in(key, step), n)
 
 
 def shuffle(rounds: int, orders: int) -> None:
@@ -399,13 +398,15 @@ def shuffle(rounds: int, orders: int) -> None:
     print(f"\nshuffle: ms for one order, {orders} in a scan")
     for n in (1797, 60000):
         rows = {}
-        for name, draw in {"next_order": next_order, "permutation": permutation}.items():
-            scan = jax.jit(lambda key, draw=draw, n=n: jax.lax.scan(lambda key, _: draw(key, n), key, length=orders))
-            rows[name] = Row(functools.partial(scan, jax.random.key(0)))
+        for draw in (epoch_order, permutation):
+            orders_in_turn = jax.jit(
+                lambda key, draw=draw, n=n: jax.lax.map(lambda step: draw(key, step, n), jnp.arange(orders))
+            )
+            rows[draw.__name__] = Row(functools.partial(orders_in_turn, jax.random.key(0)))
         times, _ = measure(rows, rounds)
         for name, seconds in times.items():
             print(f"  {f'{name}, n = {n}':<26} {quartiles(1e3 * seconds / orders, 3):>26} ms")
-        print_ratio(times, "permutation", "next_order", None)
+        print_ratio(times, "permutation", "epoch_order", None)
 
 
 def main(rounds: int = 15, scale: float = 1.0) -> None:

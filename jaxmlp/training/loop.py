@@ -12,7 +12,7 @@ from jaxmlp import backprop, checks
 from jaxmlp.losses import widened
 from jaxmlp.model import Model, check_batch
 from jaxmlp.optimizers import Optimizer
-from jaxmlp.training.shuffling import next_order
+from jaxmlp.training.shuffling import epoch_order
 from jaxmlp.training.steps import TrainState, ValueAndGrad, pure_step
 from jaxmlp.types import Array, ArrayLike
 
@@ -32,11 +32,10 @@ def train(
 ) -> tuple[TrainState, Array]:
     """Train for some epochs; pure, so jit it, vmap it over keys, learning rates, weights or data.
 
-    Every epoch visits each example once, in an order drawn from `state.key` (`next_order` says how), or without
-    `shuffle` in the order given, and the key stays. Where
-    `batch_size` does not divide n, the last batch is the smaller one exactly: filled up with examples of weight 0. One
-    batch that holds everything is taken in the order given. All randomness comes from `state.key`: 10 + 10 epochs are
-    20, bit for bit.
+    Every epoch visits each example once, in an order that `state.key` and `state.step` decide (`epoch_order` says how),
+    or without `shuffle` in the order given. Where `batch_size` does not divide n, the last batch is the smaller one
+    exactly: filled up with examples of weight 0. One batch that holds everything is taken in the order given. All
+    randomness comes from the state: 10 + 10 epochs are 20, bit for bit. The key stays as it is.
 
     Args:
         state: from `init_state`, or from an earlier call.
@@ -134,7 +133,7 @@ def make_epoch(
         return step(state, _take(x, rows), _take(y, rows), w)
 
     def epoch(state: TrainState) -> tuple[TrainState, Array]:
-        key, order = next_order(state.key, n) if shuffle else (state.key, jnp.arange(n, dtype=jnp.int32))
+        order = epoch_order(state.key, state.step, n) if shuffle else jnp.arange(n, dtype=jnp.int32)
         order = jnp.pad(order, (0, padding))
         present = np.arange(updates * batch_size) < n  # the padding is row 0 again, with weight 0
         w = None
@@ -145,7 +144,7 @@ def make_epoch(
                 else jnp.where(present, _take(weights, order), 0)
             )
             w = jnp.reshape(w, (updates, batch_size))
-        state, losses = jax.lax.scan(update, state._replace(key=key), (order.reshape(updates, batch_size), w))
+        state, losses = jax.lax.scan(update, state, (order.reshape(updates, batch_size), w))
         losses = widened(losses)
         if w is None or model.loss_function.reduction == "sum":
             return state, jnp.mean(losses)

@@ -23,7 +23,7 @@ class TrainState(NamedTuple):
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.
         opt_state: the optimizer's.
         step: `()`, updates made so far.
-        key: the PRNG key that all further randomness comes from.
+        key: the PRNG key; with `step` it decides the order of an epoch, and it stays as it is.
     """
 
     params: Any
