@@ -9,16 +9,19 @@ represented by the faster. Peers that are not installed are left out. What is ti
 - digits: 50 epochs of Adam on 1,797 digits in batches of 200, sizes (64, 100, 10); the final losses say that all do
   the same job.
 - moons: 2,000 steps of Adam on one batch of 100 points, sizes (2, 16, 16, 1).
-- large: one step of SGD at sizes (1024, 2048, 2048, 1000), in GFLOP/s beside a matrix product of JAX's in the same
-  rounds.
+- large: steps of SGD at sizes (1024, 2048, 2048, 1000), one by one and within `train`, in GFLOP/s beside a matrix
+  product of JAX's in the same rounds.
 - shuffle: an epoch's order, by `epoch_order` and by `jax.random.permutation`.
 
 Learned here: at the digits' size a step computes for less than 100 us, so that what a library does around each step
 decides: one program for the whole run does nothing there. `jax.random.permutation` sorts, which at this size would
 take as long as all the rest of an epoch; hence `epoch_order`. The peers gain little from a second thread on
-networks this small. A large step runs at 81 to 91 % of a matrix product, from run to run. Turning a round before the
-product a^T dz, as `dense.py` does where outputs are few, looks several times faster in a loop that does only that, but
-is worth nothing (0.95 to 1.1) in a step or in a whole gradient, and doubles the memory of a wide network's.
+networks this small. A large step runs at 93 to 96 % of the speed of a matrix product within `train`, and at 80 to 84 %
+where it is called from Python: its temporary memory then comes from the system anew, page by page, each time. With
+`MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=1000000000` in the environment, by which glibc keeps it, that
+is 92 % too. Turning a round before the product a^T dz, as `dense.py` does where outputs are few, looks several times
+faster in a loop that does only that, but is worth nothing (0.95 to 1.1) in a step or in a whole gradient, and doubles
+the memory of a wide network's.
 """
 
 import os
@@ -357,14 +360,20 @@ def repeated(f: Callable[[], Any], seconds: float) -> tuple[Callable[[], None], 
 
 
 def large(rounds: int, seconds: float) -> None:
-    """Time a step of a large network beside a matrix product."""
+    """Time a step of a large network, called by itself and within `train`, beside a matrix product."""
     sizes, n, d = (1024, 2048, 2048, 1000), 1024, 2048
     print(f"\nlarge: sizes {sizes}, one step of SGD on {n} examples; beside it ({d}, {d}) @ ({d}, {d}), float32")
     keys = jax.random.split(jax.random.key(0), 4)
     x, y = jax.random.normal(keys[0], (n, sizes[0])), jax.random.randint(keys[1], (n,), 0, sizes[-1])
     optimizer = jaxmlp.optimizers.sgd(0.1)
-    step = jaxmlp.make_train_step(jaxmlp.Model("relu", loss="softmax_cross_entropy"), optimizer)
+    model = jaxmlp.Model("relu", loss="softmax_cross_entropy")
+    step = jaxmlp.make_train_step(model, optimizer)
     state = jaxmlp.init_state(jaxmlp.init_mlp(keys[2], sizes), optimizer, keys[3])
+    steps_of_train = max(2, int(20 * seconds))
+    train = jax.jit(
+        functools.partial(jaxmlp.train, model=model, optimizer=optimizer, epochs=steps_of_train, batch_size=n)
+    )
+    first = jaxmlp.init_state(state.params, optimizer, keys[3])
 
     def one_step() -> jax.Array:
         """Make a step; the state before it is gone."""
@@ -376,16 +385,23 @@ def large(rounds: int, seconds: float) -> None:
     product = jax.jit(jnp.matmul)
     layers = [2 * n * d_in * d_out for d_in, d_out in itertools.pairwise(sizes)]
     step_flops = 3 * sum(layers) - layers[0]  # forward, dW, da; nobody needs the inputs' gradient
-    (run_step, steps), (run_product, products) = repeated(one_step, seconds), repeated(lambda: product(a, b), seconds)
-    times, _ = measure({"train step": Row(run_step), "matrix product": Row(run_product)}, rounds)
-    rates = {
-        "train step": steps * step_flops / times["train step"] / 1e9,
-        "matrix product": products * 2 * d**3 / times["matrix product"] / 1e9,
+    product_flops = 2 * d**3
+    jobs = {
+        "make_train_step": (one_step, step_flops),
+        "train": (lambda: train(first, x, y), steps_of_train * step_flops),
+        "matrix product": (lambda: product(a, b), product_flops),
     }
+    rows, flops = {}, {}
+    for name, (job, each) in jobs.items():
+        run, calls = repeated(job, seconds)
+        rows[name], flops[name] = Row(run), calls * each
+    times, _ = measure(rows, rounds)
+    rates = {name: flops[name] / seconds / 1e9 for name, seconds in times.items()}
     for name, rate in rates.items():
         print(f"  {name:<26} {quartiles(rate, 1):>26} GFLOP/s")
-    share = quartiles(100 * rates["train step"] / rates["matrix product"], 1)
-    print(f"  {'share of the product, %':<38} {share:>20}   target >= 85", flush=True)
+    for name in ("make_train_step", "train"):
+        share = quartiles(100 * rates[name] / rates["matrix product"], 1)
+        print(f"  {f'{name}, share of the product, %':<40} {share:>20}   target >= 85", flush=True)
 
 
 def permutation(key: jax.Array, step: jax.Array, n: int) -> jax.Array:

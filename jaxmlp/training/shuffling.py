@@ -21,9 +21,9 @@ def epoch_order(key: Array, step: ArrayLike, n: int) -> Array:
 
     The amounts are hashes of the key, the step, the half round, and the row or column. Each number is equally likely at
     each place, but for the 2**-32 n of a remainder. Orders as a whole are not equally likely, there being more of them
-    than keys; but which two examples meet in a batch cannot be told from chance in 20,000 epochs, already with three
-    rounds (`tests/test_shuffling.py`). It is a Feistel network: Black and Rogaway 2002, Ciphers with Arbitrary Finite
-    Domains, section 5, here over a grid that need not be full.
+    than keys; but which two examples meet in a batch, and how far apart neighbours come to lie, cannot be told from
+    chance in 20,000 epochs; after three rounds the second can (`tests/test_shuffling.py`). It is a Feistel network:
+    Black and Rogaway 2002, Ciphers with Arbitrary Finite Domains, section 5, here over a grid that need not be full.
 
     Args:
         key: a PRNG key.
