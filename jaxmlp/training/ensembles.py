@@ -15,7 +15,7 @@ from jaxmlp.training.sharding import inside_shard_map, own_context, placed_on
 from jaxmlp.types import Array
 
 # Measured, as `ensemble_map` says:
-CACHE = 96 * 1024  # bytes that the largest array of a chunk may take
+CACHE = 100 * 1024  # bytes that the largest array of a chunk may take
 FEWEST = 4  # members that are worth a chunk; products of two or three at once take longer than one by one
 ALONE = 1.4  # what a member costs one by one, of what it costs in a chunk
 
@@ -38,7 +38,7 @@ def ensemble_map(
         fn: takes and returns any trees of arrays, without the axis of members; pure. What all members share, such as
             the data, it closes over.
         chunk_size: how many members are computed at once on a device, at most. None takes a power of two from 4 on,
-            such that the largest array which `fn` makes, times the members, fits into 96 KB, and few members are
+            such that the largest array which `fn` makes, times the members, fits into 100 KB, and few members are
             repeated; or one at a time where none is. Measured on two cores of 1 MB of second-level cache, with
             networks from (2, 16, 16, 2) to (64, 256, 256, 10) and batches from 10 to 1,000
             (`examples/benchmarks/ensemble.py --chunks`): it is within 22 % of the best chunk for each, 5 % in the
