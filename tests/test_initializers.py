@@ -62,7 +62,7 @@ def test_orthogonal_is_uniform_in_sign(key):
     assert float(jnp.max(jnp.abs(jnp.mean(Ws, axis=0)))) < 4 * (1 / 3) ** 0.5 / 2000**0.5
 
 
-@pytest.mark.parametrize("initializer", [*KNOWN, initializers.normal(0.5)], ids=str)
+@pytest.mark.parametrize("initializer", [*KNOWN, initializers.normal(0.5)], ids=[*KNOWN, "normal(0.5)"])
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, DTYPE])
 def test_init_mlp(initializer, dtype):
     params = jaxmlp.init_mlp(jax.random.key(0), (7, 5, 6, 2), initializer=initializer, dtype=dtype)

@@ -131,7 +131,9 @@ REFERENCES = [
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "reference", "numbers"), REFERENCES, ids=[f"{f.__name__[3:]}-{k}" for _, f, k in REFERENCES]
+    ("optimizer", "reference", "numbers"),
+    REFERENCES,
+    ids=[f"{f.__name__[3:]}-{i}" for i, (_, f, _) in enumerate(REFERENCES)],
 )
 def test_a_hundred_steps_equal_numpy(optimizer, reference, numbers, transform):
     rng = np.random.default_rng(0)

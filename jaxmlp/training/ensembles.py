@@ -41,7 +41,7 @@ def ensemble_map(
             such that the largest array which `fn` makes, times the members, fits into 100 KB, and few members are
             repeated; or one at a time where none is. Measured on two cores of 1 MB of second-level cache, with
             networks from (2, 16, 16, 2) to (64, 256, 256, 10) and batches from 10 to 1,000
-            (`examples/benchmarks/ensemble.py --chunks`): it is within 22 % of the best chunk for each, 5 % in the
+            (`examples/benchmarks/ensemble.py --chunks`): it is within 21 % of the best chunk for each, 6 % in the
             geometric mean; below 10 KB a member 8 to 32 are best, by a factor of 1.4 and more, and above 30 KB large
             chunks lose up to a factor of 2. On a GPU or TPU, whose memory is as near to all of them, write a number as
             large as there are members.
