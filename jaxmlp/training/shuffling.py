@@ -19,11 +19,12 @@ def epoch_order(key: Array, step: ArrayLike, n: int) -> Array:
     amount, modulo n. Each move is a bijection of the grid, so nothing is sorted, looked up or kept: the compiler makes
     one loop over the numbers of it, in a small part of a sort's time.
 
-    The amounts are hashes of the key, the step, the half round, and the row or column. Each number is equally likely at
-    each place, but for the 2**-32 n of a remainder. Orders as a whole are not equally likely, there being more of them
-    than keys; but which two examples meet in a batch, and how far apart neighbours come to lie, cannot be told from
-    chance in 20,000 epochs; after three rounds the second can (`tests/test_shuffling.py`). It is a Feistel network:
-    Black and Rogaway 2002, Ciphers with Arbitrary Finite Domains, section 5, here over a grid that need not be full.
+    The amounts are hashes of the key, the step, the half round, and the row or column. As far as these are uniform,
+    each number is equally likely at each place, but for the 2**-32 n of a remainder. Orders as a whole are not equally
+    likely, there being more of them than keys; but which two examples meet in a batch, and how far apart neighbours
+    come to lie, cannot be told from chance in 20,000 epochs; after three rounds the second can
+    (`tests/test_shuffling.py`). It is a Feistel network: Black and Rogaway 2002, Ciphers with Arbitrary Finite Domains,
+    section 5, here over a grid that need not be full.
 
     Args:
         key: a PRNG key.
