@@ -288,13 +288,14 @@ def largest_array(f, *args):
 
 
 def test_nothing_of_size_n_times_p_is_made():
-    """With 31 examples of a (20, 30, 10) network, the largest is a weight matrix, two layers of the tape, or n x n."""
+    """With 31 examples of a (20, 30, 10) network, the largest is a weight matrix, a layer of the tape, or n x n."""
     problem = Problem((20, 30, 10), Model("relu", "identity", "softmax_cross_entropy"), 31, False)
     params, x, y, _ = problem.draw()
     tape = jaxmlp.backward(params, x, y, problem.model)
-    bound = max(2 * 31 * 30, 31 * 31, 20 * 30)
+    bound = max(31 * 30, 31 * 31, 20 * 30)
     for name, reading in READINGS.items():
-        assert largest_array(reading, tape) <= bound, name
+        rows = 2 if name == "variances" else 1  # two products as one of twice as many rows
+        assert largest_array(reading, tape) <= rows * bound, name
     assert largest_array(lambda t: jaxmlp.directional_derivatives(t, params), tape) <= bound
     assert largest_array(jaxmlp.per_example_gradients, tape) == 31 * 20 * 30  # the meter works
     for reading in (curvature.ggn_diagonal, functools.partial(curvature.ggn_diagonal, key=jax.random.key(0))):
