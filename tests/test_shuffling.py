@@ -93,6 +93,12 @@ def test_all_orders_of_a_few_come(n):
     np.testing.assert_allclose(counts, len(drawn) / math.factorial(n), rtol=0.06)
 
 
+@pytest.mark.parametrize(("n", "length"), [(1, 1), (1, 2), (5, 7), (23, 25), (23, 46)])
+def test_beyond_its_end_the_order_begins_again(n, length):
+    order = np.asarray(epoch_order(jax.random.key(3), 4, n))
+    np.testing.assert_array_equal(epoch_order(jax.random.key(3), 4, n, length), np.tile(order, 2)[:length])
+
+
 def test_another_key_or_step_another_order():
     order = jax.jit(epoch_order, static_argnums=2)
     first = np.asarray(order(jax.random.key(0), 0, 1797))

@@ -4,20 +4,27 @@
 
 On the network (784, 1024, 512, 256, 128, 64, 10) with ReLU and softmax cross-entropy at n = 512, all in one process, in
 turn, in a new random order in every round. A row is the median over the rounds of its time over that of one jitted
-gradient by autodiff in the same round, with its quartiles, and the temporary memory that the compiler reports for it,
+gradient by autodiff right after it, with its quartiles, and the temporary memory that the compiler reports for it,
 outputs not counted. All rows but those of products, clipped sums and others' contain the gradient too. BackPACK and
 Opacus are measured over torch's own gradient, at torch's better thread count for that. The memory of clipping at sizes
 (5120, 2560, 1280) and many batch sizes is the compiler's as well; nothing of it is executed.
 
 Learned here: in an order that only rotates, every row has the same one before it, and a gradient timed after a row that
-fills 77 MB is a fifth slower: hence the random order, and a call before the one that counts. An output as large as the
-parameters costs 5 % beside its product, in pages that the system hands out. The mean gradient's product is shared with
-`gradients` where the loss is an unweighted mean, and its part in b is the mean delta. `noise_scale` goes once over the
-gradient, not twice, at 5 to 10 %; inner products with a mean as `rows @ mean`, at 3 %. Squares turned round before
-their product save `second_moments` 4 % on jax 0.12, nothing on 0.9. The two products of `variances` as one of twice as
-many rows save 3 % on jax 0.9, and take no more time than a bare product of that size. K-FAC's inputs with the column of
-ones take less time than their blocks put together. One product in place of two for `variances` (the cross term from
-that of the squares and the mean gradient) would make it 1.5, but cancels as the difference of moments does.
+fills 77 MB is a fifth slower: hence the random order, and a call before the one that counts. The machine is at times a
+quarter faster for some seconds; a gradient timed right after its row is in the same spell, one of the same round need
+not be. After rows of gigabytes a gradient of the same round took twice its time, which made these rows look cheaper.
+
+Multiplying c into a, which is turned round anyway, and not into delta, which other readings want as it is, saves every
+reading 2 to 5 % (`dense.py`). An output as large as the parameters costs 5 % beside its product, in pages that the
+system hands out. The mean gradient's product is shared with `gradients` where the loss is an unweighted mean, and its
+part in b is the mean delta. `noise_scale` goes once over the gradient, not twice, at 5 to 10 %; inner products with a
+mean as `rows @ mean`, at 3 %. Squares turned round before their product save `second_moments` 4 % on jax 0.12, nothing
+on 0.9, which takes long to turn round arrays whose width is a multiple of 256; turning these in strips of 16 columns is
+no better here. The two products of `variances` as one of twice as many rows save 3 % on jax 0.9, and take no more time
+than a bare product of that size. K-FAC's inputs with the column of ones take less time than their blocks put together.
+One product in place of two for `variances` (the cross term from that of the squares and the mean gradient) would make
+it 1.5, but cancels as the difference of moments does. Stacking a above Ra, for one product with W in place of two,
+costs `ggn_vector_product` 3 to 5 %.
 """
 
 import argparse
@@ -167,17 +174,32 @@ def draw(sizes: tuple[int, ...], n: int) -> Batch:
     return jaxmlp.init_mlp(keys[0], sizes), x, y, jaxmlp.init_mlp(keys[3], sizes)
 
 
-def measure(rows: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
-    """Return each row's seconds, one for each round, each after a call that does not count: for the caches' sake."""
-    times = {name: np.empty(rounds) for name in rows}
+def measure(rows: dict[str, Callable[[], Any]], base: str, rounds: int) -> tuple[dict[str, np.ndarray], float]:
+    """Return each row's ratios to its base, one for each round, and the base's median in seconds.
+
+    A row and its base (its twin of `PAIRS`, where it has one) are timed one right after the other, each after a call
+    that does not count: for the caches' sake.
+    """
+    ratios = {name: np.empty(rounds) for name in rows}
+    seconds = []
     rng = np.random.default_rng(0)
     for r in range(rounds):
         for name in rng.permutation(list(rows)):
-            rows[name]()
-            start = time.perf_counter()
-            rows[name]()
-            times[name][r] = time.perf_counter() - start
-    return times
+            own, other = timed(rows[name]), timed(rows[base])
+            ratios[name][r] = own / other
+            seconds.append(other)
+            if PAIRS.get(name) in rows:
+                twin = f"{name} / {PAIRS[name]}"
+                ratios.setdefault(twin, np.empty(rounds))[r] = timed(rows[name]) / timed(rows[PAIRS[name]])
+    return ratios, float(np.median(seconds))
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """Time the second of two calls."""
+    run()
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def quartiles(values: np.ndarray) -> str:
@@ -194,16 +216,15 @@ def ours(sizes: tuple[int, ...], n: int, rounds: int) -> None:
     for group, most in ((OURS, rounds), ({gradient: OURS[gradient], **SLOW}, max(2, rounds // 5))):
         compiled = {name: jax.jit(f).lower(*batch).compile() for name, (f, _) in group.items()}
         runs = {name: functools.partial(lambda c: jax.block_until_ready(c(*batch)), c) for name, c in compiled.items()}
-        times = measure(runs, most)
+        ratios, seconds = measure(runs, gradient, most)
         for name, (_, target) in group.items():
             if group is OURS or name != gradient:
                 memory = compiled[name].memory_analysis().temp_size_in_bytes / 1e6
-                ratio = quartiles(times[name] / times[gradient])
-                print(f"{name:<28}{ratio:>24}{memory:>16.1f}{target:>10}")
+                print(f"{name:<28}{quartiles(ratios[name]):>24}{memory:>16.1f}{target:>10}")
         if group is OURS:
-            print(f"one gradient takes {1e3 * np.median(times[gradient]):.2f} ms")
-            for hand, autodiff in PAIRS.items():
-                print(f"{hand} / {autodiff}:{quartiles(times[hand] / times[autodiff])}   target <= 1.0")
+            print(f"one gradient takes {1e3 * seconds:.2f} ms")
+            for pair in map(" / ".join, PAIRS.items()):
+                print(f"{pair}:{quartiles(ratios[pair])}   target <= 1.0")
             print()
 
 
@@ -231,7 +252,8 @@ def peers(sizes: tuple[int, ...], n: int, rounds: int) -> None:
 
         return run
 
-    rows = {"torch's gradient": plain(network(), torch.nn.CrossEntropyLoss())}
+    gradient = "torch's gradient"
+    rows = {gradient: plain(network(), torch.nn.CrossEntropyLoss())}
     if importlib.util.find_spec("backpack") is not None:
         import backpack
         from backpack import extensions
@@ -250,18 +272,17 @@ def peers(sizes: tuple[int, ...], n: int, rounds: int) -> None:
             rows[f"BackPACK {name}"] = extended(getattr(extensions, name)())
     if importlib.util.find_spec("opacus") is not None:
         rows["Opacus ghost clipping"] = ghost(network(), x, y)
-    best: dict[str, np.ndarray] = {}
+    tables = []
     before = torch.get_num_threads()
     for threads in sorted({1, os.cpu_count() or 1}):
         torch.set_num_threads(threads)
-        times = measure(rows, rounds)
-        if not best or np.median(times["torch's gradient"]) < np.median(best["torch's gradient"]):
-            best = times
+        tables.append(measure(rows, gradient, rounds))
     torch.set_num_threads(before)
+    ratios, seconds = min(tables, key=lambda table: table[1])
     print(f"\n{'over one gradient of torch':<28}{'time / gradient':>24}")
-    for name, seconds in best.items():
-        print(f"{name:<28}{quartiles(seconds / best[next(iter(rows))]):>24}")
-    print(f"torch's gradient takes {1e3 * np.median(best[next(iter(rows))]):.2f} ms\n")
+    for name in rows:
+        print(f"{name:<28}{quartiles(ratios[name]):>24}")
+    print(f"{gradient} takes {1e3 * seconds:.2f} ms\n")
 
 
 def ghost(net: Any, x: Any, y: Any) -> Callable[[], Any]:

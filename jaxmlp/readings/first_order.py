@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxmlp import checks
 from jaxmlp.backprop import Tape, same_kind
-from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params
+from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params, turned
 from jaxmlp.losses import widened
 from jaxmlp.types import Array, ArrayLike, Params
 
@@ -54,7 +54,7 @@ def weighted_gradient_sum(tape: Tape, c: ArrayLike) -> Any:
         ValueError: If `c` is not `(n,)`.
     """
     c = _one_for_each("c", c, tape)
-    return same_kind(tape.deltas, [dense_vjp_params(a, c[:, None] * delta) for a, delta in _layers(tape)])
+    return same_kind(tape.deltas, [dense_vjp_params(a, delta, c) for a, delta in _layers(tape)])
 
 
 def per_example_gradients(tape: Tape) -> Any:
@@ -136,7 +136,7 @@ def second_moments(tape: Tape) -> Any:
 
     def of_layer(a: Array, delta: Array) -> tuple[Array, Array]:
         squares = delta * delta / n
-        return _turned(a * a) @ squares, jnp.sum(squares, axis=0)
+        return turned(a * a) @ squares, jnp.sum(squares, axis=0)
 
     return same_kind(tape.deltas, [of_layer(a, delta) for a, delta in _layers(tape)])
 
@@ -169,7 +169,7 @@ def variances(tape: Tape) -> Any:
         a_mean, h = _centred(a)
         d = delta - delta_mean[None, :]
         of_b = jnp.sum(d * d, axis=0) / n
-        left = _turned(jnp.concatenate([a_mean[None, :] * h, h * h]))
+        left = turned(jnp.concatenate([a_mean[None, :] * h, h * h]))
         of_W = left @ jnp.concatenate([2 / n * d * delta, delta * delta / n])
         of_W += (a_mean**2)[:, None] * of_b[None, :] - (G - a_mean[:, None] * delta_mean[None, :]) ** 2
         return jnp.maximum(of_W, 0), of_b
@@ -322,11 +322,6 @@ def _centred(a: Array) -> tuple[Array, Array]:
     """The mean over the batch, and what is left of each example."""
     mean = jnp.sum(a, axis=0) / max(a.shape[0], 1)
     return mean, a - jnp.broadcast_to(mean, a.shape)
-
-
-def _turned(a: Array) -> Array:
-    """a^T, turned round before the product that it goes into: on CPU such products take 5 to 8 % less time."""
-    return jax.lax.optimization_barrier(a.T)
 
 
 def _slopes(rows: Array, mean: Array) -> Array:

@@ -122,7 +122,7 @@ def make_epoch(
     n = x.shape[0]
     batch_size = min(batch_size, n)
     updates = -(-n // batch_size)
-    padding = updates * batch_size - n
+    length = updates * batch_size  # the order's first examples fill it up, with weight 0
     step = pure_step(model, optimizer, value_and_grad)
 
     def whole_batch(state: TrainState) -> tuple[TrainState, Array]:
@@ -133,11 +133,14 @@ def make_epoch(
         return step(state, _take(x, rows), _take(y, rows), w)
 
     def epoch(state: TrainState) -> tuple[TrainState, Array]:
-        order = epoch_order(state.key, state.step, n) if shuffle else jnp.arange(n, dtype=jnp.int32)
-        order = jnp.pad(order, (0, padding))
-        present = np.arange(updates * batch_size) < n  # the padding is row 0 again, with weight 0
+        order = (
+            epoch_order(state.key, state.step, n, length)
+            if shuffle
+            else jnp.asarray(np.arange(length, dtype=np.int32) % n)
+        )
+        present = np.arange(length) < n
         w = None
-        if padding or weights is not None:
+        if length > n or weights is not None:
             w = (
                 present.astype(state.params[0][0].dtype)
                 if weights is None
