@@ -70,8 +70,10 @@ def dense_vjp_params(a: Array, dz: Array, c: Array | None = None) -> tuple[Array
     Returns:
         dW `(d_in, d_out)`, db `(d_out,)`.
     """
-    db = jnp.sum(dz, axis=0) if c is None else jnp.matmul(c, dz, precision=jax.lax.Precision.HIGHEST)
-    return _product(a, dz, c), db
+    if c is not None and _pays_to_turn(a, dz, most=2**20):  # c, too, goes into the copy
+        return turned(c[:, None] * a) @ dz, jnp.matmul(c, dz, precision=jax.lax.Precision.HIGHEST)
+    dz = dz if c is None else c[:, None] * dz
+    return _product(a, dz), jnp.sum(dz, axis=0)
 
 
 def turned(a: Array) -> Array:
@@ -86,23 +88,26 @@ def turned(a: Array) -> Array:
     return jax.lax.optimization_barrier(a.T)
 
 
-def _product(a: Array, dz: Array, c: Array | None) -> Array:
-    """a^T (c * dz), in the way that takes a CPU the least time.
+def _product(a: Array, dz: Array) -> Array:
+    """a^T dz, in the way that takes a CPU the least time.
 
     There XLA takes longer over a product whose left operand is yet to be turned round. It pays to do that before where
     layers are small, or wide but not large: a gradient then takes up to a quarter less time. Where outputs are few, dz
     is the one to turn, in (dz^T a)^T. `examples/benchmarks/gradient_cost.py` measures it.
     """
+    if _narrow(a, dz):
+        dz_T = turned(dz) if len(dz) <= FEW else dz.T
+        return jax.lax.optimization_barrier(dz_T @ a).T  # without a barrier XLA would turn the product round again
+    return turned(a) @ dz if _pays_to_turn(a, dz, most=2**18) else a.T @ dz
+
+
+def _narrow(a: Array, dz: Array) -> bool:
+    return dz.shape[1] <= NARROW and 2 * dz.shape[1] <= a.shape[1]
+
+
+def _pays_to_turn(a: Array, dz: Array, most: int) -> bool:
+    """Whether a copy of a, of at most so many numbers, takes less time than it saves in a^T dz."""
     n, d_in, d_out = *a.shape, dz.shape[1]
-    if d_out <= NARROW and 2 * d_out <= d_in:
-        dz = _times(c, dz)
-        # A second barrier, or XLA would turn the product round again.
-        return jax.lax.optimization_barrier((turned(dz) if n <= FEW else dz.T) @ a).T
     small = n <= FEW and max(d_in, d_out) <= 128
-    wide = n >= 128 and 256 <= d_out <= 4 * n and n * d_in <= (2**18 if c is None else 2**20)
-    return turned(_times(c, a)) @ dz if small or wide else a.T @ _times(c, dz)
-
-
-def _times(c: Array | None, a: Array) -> Array:
-    """Each row times its own number."""
-    return a if c is None else c[:, None] * a
+    wide = n >= 128 and 256 <= d_out <= 4 * n and n * d_in <= most
+    return (small or wide) and not _narrow(a, dz)

@@ -67,7 +67,7 @@ def per_example_gradients(tape: Tape) -> Any:
 
     Returns:
         `[(dW_1 (n, d_0, d_1), db_1 (n, d_1)), ...]`, a list or tuple as the tape's params were. It takes little
-        arithmetic and much memory: 50 to 70 gradients for 3 GB in the benchmark.
+        arithmetic and much memory: 40 gradients for 3 GB in the benchmark.
     """
     return same_kind(tape.deltas, [(a[:, :, None] * delta[:, None, :], delta) for a, delta in _layers(tape)])
 
@@ -273,7 +273,7 @@ def input_gradients(tape: Tape, params: Params) -> Array:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`, those of the tape.
 
     Returns:
-        `(n, d_0)`; with the gradient, 1.25 gradients.
+        `(n, d_0)`; with the gradient, 1.2 gradients.
 
     Raises:
         ValueError: If `params` are not of the tape's shapes.
