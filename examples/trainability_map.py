@@ -12,7 +12,7 @@ trains the 80 networks of that depth. Before, it measures chi, the factor by whi
 layer to layer, and prints the theory's beside it. The picture is `trainability_map.png`.
 
 One sees chi agree with the theory to 1.1 % at width 300, over eight variances from 1 to 4. Trained and untrained
-networks are parted best at 5.2 xi_c on the ordered side and at 5.3 xi_c on the chaotic side, each right for 97 % of
+networks are parted best at 5.2 xi_c on the ordered side and at 5.4 xi_c on the chaotic side, each right for 97 % of
 them, so that one number does for both. With xi_chi, the layers in which the mean square of delta changes by a factor of
 e, it is 5.2 and 9.2: where gradients explode, the depth follows xi_c instead, as the paper says. The number depends on
 the training: after 320 updates it is about 7 and 5, and with half the learning rate too (6 depths, 40 variances). At
