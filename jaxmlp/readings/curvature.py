@@ -68,10 +68,10 @@ def hessian_vector_product(
     products = []
     for l in reversed(range(len(params))):
         dz, Rdz = fs[l].pullback(zs[l], da), fs[l].pullback_tangent(zs[l], da, Rzs[l], Rda)
-        RdW, Rdb = dense_vjp_params(inputs[l], Rdz)
+        RdW, Rdb = dense_vjp_params(inputs[l], Rdz, most=2**20)
         if l > 0:
             (W, _), (V, _) = params[l], vector[l]
-            RdW += dense_vjp_params(Rinputs[l], dz)[0]
+            RdW += dense_vjp_params(Rinputs[l], dz, most=2**20)[0]
             da, Rda = dense_vjp_input(W, dz), dense_vjp_input(W, Rdz) + dense_vjp_input(V, dz)
         products.append((RdW, Rdb))
     return same_kind(params, products[::-1])
