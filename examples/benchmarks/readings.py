@@ -24,8 +24,8 @@ no better here. The two products of `variances` as one of twice as many rows sav
 than a bare product of that size. K-FAC's inputs with the column of ones take less time than their blocks put together.
 One product in place of two for `variances` (the cross term from that of the squares and the mean gradient) would make
 it 1.5, but cancels as the difference of moments does. Stacking a above Ra, for one product with W in place of two,
-costs `ggn_vector_product` 3 to 5 %; turning a round for its dW costs 1 %, while in `hessian_vector_product`, where Ra is
-turned too, it saves 1 %.
+costs `ggn_vector_product` 3 to 5 %. Turning a round for its dW costs 1 %; in `hessian_vector_product`, which turns Ra
+too, that saves 1 %.
 """
 
 import argparse
