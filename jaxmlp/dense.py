@@ -66,7 +66,7 @@ def dense_vjp_params(a: Array, dz: Array, c: Array | None = None, *, most: int =
         a: `(n, d_in)`, what the layer read.
         dz: `(n, d_out)`.
         c: `(n,)`, or None for ones.
-        most: how many numbers of a may be copied, where a copy takes less time than it saves.
+        most: without c, how many numbers of a may be copied where a copy takes less time than it saves.
 
     Returns:
         dW `(d_in, d_out)`, db `(d_out,)`.

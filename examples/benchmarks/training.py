@@ -16,8 +16,8 @@ represented by the faster. Peers that are not installed are left out. What is ti
 Learned here: at the digits' size a step computes for less than 100 us, so that what a library does around each step
 decides: one program for the whole run does nothing there. `jax.random.permutation` sorts, which at this size would
 take as long as all the rest of an epoch; hence `epoch_order`. The peers gain little from a second thread on
-networks this small. What is left of a step on jax 0.9.2 is three quarters products, 30 us of 100 the first layer's
-alone, which run at nine tenths of a core's speed. Padding an epoch's order to whole batches after it was made kept XLA
+networks this small. What is left of a step on jax 0.9.2 is three quarters products, most of it the first layer's
+two, which run at nine tenths of a core's speed. Padding an epoch's order to whole batches after it was made kept XLA
 from vectorising the hash, at 4 % of the whole run: the hash makes the padding too.
 
 A large step runs at 93 to 96 % of the speed of a matrix product within `train`. Called from Python, its temporary

@@ -133,11 +133,7 @@ def make_epoch(
         return step(state, _take(x, rows), _take(y, rows), w)
 
     def epoch(state: TrainState) -> tuple[TrainState, Array]:
-        order = (
-            epoch_order(state.key, state.step, n, length)
-            if shuffle
-            else jnp.asarray(np.arange(length, dtype=np.int32) % n)
-        )
+        order = epoch_order(state.key, state.step, n, length) if shuffle else jnp.arange(length, dtype=jnp.int32) % n
         present = np.arange(length) < n
         w = None
         if length > n or weights is not None:
