@@ -11,6 +11,7 @@ from jaxmlp.types import Array
 
 NARROW = 16  # outputs, up to which (dz^T a)^T takes less time than a^T dz
 FEW = 512  # examples, up to which it pays to turn round small arrays
+COPY = 2**17  # numbers, up to which it pays to turn round the input of a wide layer
 
 
 def dense(a: Array, W: Array, b: Array) -> Array:
@@ -59,56 +60,44 @@ def dense_vjp_input(W: Array, dz: Array) -> Array:
     return dz @ W.T
 
 
-def dense_vjp_params(a: Array, dz: Array, c: Array | None = None, *, most: int = 2**18) -> tuple[Array, Array]:
-    """Return dW = a^T (c * dz) and db = sum_n c_n dz[n]: what the layer keeps (eqs. 6 and 7).
+def dense_vjp_params(a: Array, dz: Array) -> tuple[Array, Array]:
+    """Return dW = a^T dz and db = sum_n dz[n]: what the layer keeps (eqs. 6 and 7).
 
     Args:
         a: `(n, d_in)`, what the layer read.
         dz: `(n, d_out)`.
-        c: `(n,)`, or None for ones.
-        most: without c, how many numbers of a may be copied where a copy takes less time than it saves.
 
     Returns:
         dW `(d_in, d_out)`, db `(d_out,)`.
     """
-    if c is not None and _pays_to_turn(a, dz, most=2**20):  # the copy is of c * a, which saves c * dz
-        return turned(c[:, None] * a) @ dz, jnp.matmul(c, dz, precision=jax.lax.Precision.HIGHEST)
-    dz = dz if c is None else c[:, None] * dz
-    return _product(a, dz, most), jnp.sum(dz, axis=0)
+    return _product(a, dz), jnp.sum(dz, axis=0)
 
 
-def turned(a: Array) -> Array:
-    """Return a^T as an array of its own, not as a mark on the product that it goes into.
-
-    Args:
-        a: `(n, d)`.
-
-    Returns:
-        `(d, n)`.
-    """
-    return jax.lax.optimization_barrier(a.T)
-
-
-def _product(a: Array, dz: Array, most: int) -> Array:
+def _product(a: Array, dz: Array) -> Array:
     """a^T dz, in the way that takes a CPU the least time.
 
     There XLA takes longer over a product whose left operand is yet to be turned round. It pays to do that before where
-    layers are small, or wide but not large: a gradient then takes up to a quarter less time. Where outputs are few, dz
-    is the one to turn, in (dz^T a)^T. `examples/benchmarks/gradient_cost.py` measures it.
+    layers are small, or wide with few examples: a gradient then takes up to a quarter less time. Where outputs are few,
+    dz is the one to turn, in (dz^T a)^T. `examples/benchmarks/gradient_cost.py` measures it.
     """
     if _narrow(a, dz):
-        dz_T = turned(dz) if len(dz) <= FEW else dz.T
+        dz_T = _turned(dz) if len(dz) <= FEW else dz.T
         return jax.lax.optimization_barrier(dz_T @ a).T  # without a barrier XLA would turn the product round again
-    return turned(a) @ dz if _pays_to_turn(a, dz, most) else a.T @ dz
+    return _turned(a) @ dz if _pays_to_turn(a, dz) else a.T @ dz
+
+
+def _turned(a: Array) -> Array:
+    """a^T as an array of its own, not as a mark on the product that it goes into."""
+    return jax.lax.optimization_barrier(a.T)
 
 
 def _narrow(a: Array, dz: Array) -> bool:
     return dz.shape[1] <= NARROW and 2 * dz.shape[1] <= a.shape[1]
 
 
-def _pays_to_turn(a: Array, dz: Array, most: int) -> bool:
-    """Whether a copy of a, of at most so many numbers, takes less time than it saves in a^T dz."""
+def _pays_to_turn(a: Array, dz: Array) -> bool:
+    """Whether a copy of a takes less time than it saves in a^T dz."""
     n, d_in, d_out = *a.shape, dz.shape[1]
     small = n <= FEW and max(d_in, d_out) <= 128
-    wide = n >= 128 and 256 <= d_out <= 4 * n and n * d_in <= most
+    wide = n >= 128 and 256 <= d_out <= 4 * n and n * d_in <= COPY
     return (small or wide) and not _narrow(a, dz)

@@ -160,7 +160,8 @@ def _terms(params: Params, x: Array, y: Array, model: Model, weights: Array | No
     """
     tape = backprop.backward(params, x, y, model, weights=weights)
     c = jnp.abs(tape.coefficients)
-    sums = [dense_vjp_params(jnp.abs(a), jnp.abs(delta), c) for a, delta in zip(tape.inputs, tape.deltas, strict=True)]
+    layers = zip(tape.inputs, tape.deltas, strict=True)
+    sums = [dense_vjp_params(jnp.abs(a), c[:, None] * jnp.abs(delta)) for a, delta in layers]
     size = jnp.sum(c * jnp.max(jnp.abs(tape.outputs), axis=1, initial=0))
     signs = jax.random.rademacher(jax.random.key(0), tape.outputs.shape, jnp.float64)
 

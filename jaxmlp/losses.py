@@ -397,8 +397,11 @@ def _softmax_cross_entropy_factor(o: Array, y: Array) -> Array:
 
 
 def _softmax_cross_entropy_hessian_product(o: Array, y: Array, v: Array) -> Array:
-    p = jax.nn.softmax(o)
-    return jnp.sum(y) * p * (v - jnp.sum(p * v))
+    """p * (v - p.v) sum_j y_j, with p = e / sum_j e_j; the sums are of e, so that neither waits for p."""
+    e = jnp.exp(o - jnp.max(o))
+    total = jnp.sum(e)
+    scale = jnp.sum(y) / total
+    return e * (scale * v - scale / total * jnp.sum(e * v))
 
 
 def _softmax_cross_entropy_factor_product(o: Array, y: Array, e: Array) -> Array:

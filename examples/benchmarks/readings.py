@@ -14,18 +14,23 @@ fills 77 MB is a fifth slower: hence the random order, and a call before the one
 quarter faster for some seconds; a gradient timed right after its row is in the same spell, one of the same round need
 not be. After rows of gigabytes a gradient of the same round took twice its time, which made these rows look cheaper.
 
-Multiplying c into a, which is turned round anyway, and not into delta, which other readings want as it is, saves every
-reading 2 to 5 % (`dense.py`). An output as large as the parameters costs 5 % beside its product, in pages that the
-system hands out. The mean gradient's product is shared with `gradients` where the loss is an unweighted mean, and its
-part in b is the mean delta. `noise_scale` goes once over the gradient, not twice, at 5 to 10 %; inner products with a
-mean as `rows @ mean`, at 3 %. Squares turned round before their product save `second_moments` 4 % on jax 0.12, nothing
-on 0.9, which takes long to turn round arrays whose width is a multiple of 256; turning these in strips of 16 columns is
-no better here. The two products of `variances` as one of twice as many rows save 3 % on jax 0.9, and take no more time
-than a bare product of that size. K-FAC's inputs with the column of ones take less time than their blocks put together.
+Which of two ways is faster changes with the machine and with jax, by a few hundredths: where they take the same time on
+the whole, the shorter one stands. Turning round a, or c * a, before its product in layers as large as these saved 2 to
+5 % on a machine of 205 GFLOP/s and costs 1 to 4 % on one of 325. The tape's gradient costs 4 to 5 % more than
+`value_and_grad`, which multiplies by c once, at the outputs: c * delta is another pass over every delta. An output as
+large as the parameters costs 5 % beside its product, in pages that the system hands out. The mean gradient's product is
+shared with `gradients` where the loss is an unweighted mean, and its part in b is the mean delta.
+
+jax 0.9 sums squares over each row in two loops with an array between; with a barrier between squares and sum it takes
+one, in half the time; jax 0.12 sums the squares as it makes them, and the barrier costs it 3 % and the memory of the
+squares. So it stands in `noise_scale` alone, where h is in memory anyway; summing |C|**2 by columns first saves 2 % on
+jax 0.9 and nothing elsewhere. Inner products with a mean as `rows @ mean` save 3 %. K-FAC's inputs with the column of
+ones take less time than their blocks put together.
+
 One product in place of two for `variances` (the cross term from that of the squares and the mean gradient) would make
-it 1.5, but cancels as the difference of moments does. Stacking a above Ra, for one product with W in place of two,
-costs `ggn_vector_product` 3 to 5 %. Turning a round for its dW costs 1 %; in `hessian_vector_product`, which turns Ra
-too, that saves 1 %.
+it 1.5, but cancels as the difference of moments does. The two as one of twice as many rows are 3 % faster or slower.
+`ggn_vector_product` makes the same products as its twin and as many loops: stacking a above Ra, for one product with W
+in place of two, costs it 3 to 5 %, and another order of the products, held by barriers, up to 4 %.
 """
 
 import argparse

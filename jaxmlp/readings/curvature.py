@@ -68,10 +68,10 @@ def hessian_vector_product(
     products = []
     for l in reversed(range(len(params))):
         dz, Rdz = fs[l].pullback(zs[l], da), fs[l].pullback_tangent(zs[l], da, Rzs[l], Rda)
-        RdW, Rdb = dense_vjp_params(inputs[l], Rdz, most=2**20)
+        RdW, Rdb = dense_vjp_params(inputs[l], Rdz)
         if l > 0:
             (W, _), (V, _) = params[l], vector[l]
-            RdW += dense_vjp_params(Rinputs[l], dz, most=2**20)[0]
+            RdW += dense_vjp_params(Rinputs[l], dz)[0]
             da, Rda = dense_vjp_input(W, dz), dense_vjp_input(W, Rdz) + dense_vjp_input(V, dz)
         products.append((RdW, Rdb))
     return same_kind(params, products[::-1])
@@ -156,7 +156,7 @@ def ggn_diagonal(
 
     sums = _over_factor(add, [jnp.zeros_like(losses.widened(z)) for z in zs], outputs, y, model, key)
     sums = [s.astype(c.dtype) for s in sums]
-    return same_kind(params, [dense_vjp_params(a * a, s, c) for a, s in zip(inputs, sums, strict=True)])
+    return same_kind(params, [dense_vjp_params(a * a, c[:, None] * s) for a, s in zip(inputs, sums, strict=True)])
 
 
 def hessian_diagonal(
@@ -223,7 +223,7 @@ def hessian_diagonal(
         return diagonals[::-1]
 
     diagonals = jax.lax.map(example, (zs[-1], outputs, y, da, slopes, bends), batch_size=BLOCK)
-    return same_kind(params, [dense_vjp_params(a * a, d, c) for a, d in zip(inputs, diagonals, strict=True)])
+    return same_kind(params, [dense_vjp_params(a * a, c[:, None] * d) for a, d in zip(inputs, diagonals, strict=True)])
 
 
 def kfac_factors(

@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxmlp import checks
 from jaxmlp.backprop import Tape, same_kind
-from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params, turned
+from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params
 from jaxmlp.losses import widened
 from jaxmlp.types import Array, ArrayLike, Params
 
@@ -54,7 +54,7 @@ def weighted_gradient_sum(tape: Tape, c: ArrayLike) -> Any:
         ValueError: If `c` is not `(n,)`.
     """
     c = _one_for_each("c", c, tape)
-    return same_kind(tape.deltas, [dense_vjp_params(a, delta, c) for a, delta in _layers(tape)])
+    return same_kind(tape.deltas, [dense_vjp_params(a, c[:, None] * delta) for a, delta in _layers(tape)])
 
 
 def per_example_gradients(tape: Tape) -> Any:
@@ -133,12 +133,7 @@ def second_moments(tape: Tape) -> Any:
         1.45 gradients.
     """
     n = _at_least_one(tape)
-
-    def of_layer(a: Array, delta: Array) -> tuple[Array, Array]:
-        squares = delta * delta / n
-        return turned(a * a) @ squares, jnp.sum(squares, axis=0)
-
-    return same_kind(tape.deltas, [of_layer(a, delta) for a, delta in _layers(tape)])
+    return same_kind(tape.deltas, [dense_vjp_params(a * a, delta * delta / n) for a, delta in _layers(tape)])
 
 
 def variances(tape: Tape) -> Any:
@@ -150,10 +145,9 @@ def variances(tape: Tape) -> Any:
         of b: mean_n d**2
 
     Every term is as small as the variance itself. delta' is the mean gradient of b, and h^T delta / n that of W less
-    a'^T delta', which is exact enough for its square; so the products are two more than the gradient's, made as one of
-    twice as many rows. The difference of moments, mean g**2 - (mean g)**2, would in float32 have no correct digit where
-    the mean is 10^4 deviations; this has three. Derived here; the peer is BackPACK's `Variance`, Dangel et al. 2020,
-    arXiv 1912.10985.
+    a'^T delta', which is exact enough for its square; so the products are two more than the gradient's. The difference
+    of moments, mean g**2 - (mean g)**2, would in float32 have no correct digit where the mean is 10^4 deviations; this
+    has three. Derived here; the peer is BackPACK's `Variance`, Dangel et al. 2020, arXiv 1912.10985.
 
     Args:
         tape: of a batch.
@@ -169,8 +163,7 @@ def variances(tape: Tape) -> Any:
         a_mean, h = _centred(a)
         d = delta - delta_mean[None, :]
         of_b = jnp.sum(d * d, axis=0) / n
-        left = turned(jnp.concatenate([a_mean[None, :] * h, h * h]))
-        of_W = left @ jnp.concatenate([2 / n * d * delta, delta * delta / n])
+        of_W = 2 * a_mean[:, None] * (h.T @ (d * delta / n)) + (h * h).T @ (delta * delta / n)
         of_W += (a_mean**2)[:, None] * of_b[None, :] - (G - a_mean[:, None] * delta_mean[None, :]) ** 2
         return jnp.maximum(of_W, 0), of_b
 
@@ -249,14 +242,15 @@ def noise_scale(tape: Tape) -> Array:
     n = tape.losses.shape[0]
     if n < 2:
         return jnp.full((), jnp.nan, tape.losses.dtype)
+    apart = jax.lax.optimization_barrier  # of squares and their sum: jax 0.9 sums these in half the time
     scatter = squared_mean = jnp.zeros((), widened(tape.losses).dtype)
     for (a, delta), mean in zip(_layers(tape), _mean_gradient(tape), strict=True):
         a, delta, G, delta_mean = map(widened, (a, delta, *mean))
         a_mean, h = _centred(a)
         d = delta - delta_mean[None, :]
-        aa, hh, ah = 1 + jnp.sum(a_mean**2), _squared_norms(h), _slopes(h, a_mean)
+        aa, hh, ah = 1 + jnp.sum(a_mean**2), jnp.sum(apart(h * h), axis=1), _slopes(h, a_mean)
         ee, dd, ed = jnp.sum(delta_mean**2), _squared_norms(d), _slopes(d, delta_mean)  # of delta'; |delta|**2 below
-        CC = jnp.sum((G - a_mean[:, None] * delta_mean[None, :]) ** 2)
+        CC = jnp.sum(apart(jnp.sum((G - a_mean[:, None] * delta_mean[None, :]) ** 2, axis=0)))
         scatter += jnp.mean(aa * dd + hh * (dd + 2 * ed + ee) + 2 * ah * (dd + ed)) - CC
         squared_mean += CC + 2 * jnp.mean(ah * ed) + aa * ee
     trace = scatter * n / (n - 1)
