@@ -13,7 +13,7 @@ batch sizes, at the best of six learning rates for plain SGD, fits S_min and B_c
 on the way beside them, and draws `noise_scale.png`.
 
 One sees the noise scale stay near 20 examples until the loss is 0.5, and then grow as the loss falls, to hundreds. The
-law describes the steps to within 7 to 11 %. The mean noise scale is 1.1, 0.85, 1.5 and 2.6 times the B_critical fitted
+law describes the steps to within 7 to 11 %. The mean noise scale is 1.1, 0.86, 1.5 and 2.6 times the B_critical fitted
 for the losses 0.5, 0.2, 0.1 and 0.05: it tells the useful batch size well at first and too large later, when it also
 depends on the batch size of the run itself (102 to 482 for the last loss). It leaves the curvature out, as the paper
 says of this simple form; and S_min and B_critical, from medians of 8 seeds and rates a factor of 2 apart, are
