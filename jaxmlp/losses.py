@@ -399,9 +399,9 @@ def _softmax_cross_entropy_factor(o: Array, y: Array) -> Array:
 def _softmax_cross_entropy_hessian_product(o: Array, y: Array, v: Array) -> Array:
     """p * (v - p.v) sum_j y_j, with p = e / sum_j e_j; the sums are of e, so that neither waits for p."""
     e = jnp.exp(o - jnp.max(o))
-    total = jnp.sum(e)
-    scale = jnp.sum(y) / total
-    return e * (scale * v - scale / total * jnp.sum(e * v))
+    total = jnp.sum(widened(e))  # in halves the sums of many classes overflow
+    mean = (jnp.sum(widened(e * v)) / total).astype(o.dtype)
+    return e * (widened(jnp.sum(y)) / total).astype(o.dtype) * (v - mean)
 
 
 def _softmax_cross_entropy_factor_product(o: Array, y: Array, e: Array) -> Array:

@@ -179,3 +179,16 @@ def test_ones_own_loss_is_frozen_and_hashable():
     assert hash(mine) == hash(Loss("mine", jnp.sum, jnp.sign))
     with pytest.raises(AttributeError, match="cannot assign"):
         mine.name = "other"
+
+
+@pytest.mark.parametrize("k", [300, 5000])
+def test_hessian_of_softmax_cross_entropy_in_halves_with_many_classes(k):
+    """p . v of eager and jitted, where k**2 overflows float16."""
+    rng = np.random.default_rng(0)
+    o, v = jnp.zeros(k, jnp.float16), jnp.asarray(1 + rng.normal(size=k), jnp.float16)
+    exact = np.asarray(v, np.float64)
+    exact = 1000 * (exact - exact.mean()) / k
+    product = losses.softmax_cross_entropy.hessian_product
+    for f in (product, jax.jit(product)):
+        got = np.asarray(f(o, 1000 * jax.nn.one_hot(3, k, dtype=jnp.float16), v), np.float64)
+        assert np.linalg.norm(got - exact) < 0.005 * np.linalg.norm(exact)

@@ -234,6 +234,16 @@ def test_one_example_and_none():
     assert jaxmlp.per_example_gradients(none)[0][0].shape == (0, 3, 4)
 
 
+def test_a_norm_that_is_not_a_number_does_not_pass_unclipped():
+    """|a|**2 = inf and delta = 0 in the first layer, a gradient of norm 100 in the second."""
+    params = [(jnp.array([[-1.0]], jnp.float32), jnp.zeros(1, jnp.float32))]
+    params += [(jnp.array([[1.0]], jnp.float32), jnp.zeros(1, jnp.float32))]
+    x, y = np.float32([[1e20]]), np.float32([[100]])
+    tape = jaxmlp.backward(params, x, y, Model("relu", loss="half_squared_error"))
+    assert np.isnan(jaxmlp.per_example_norms(tape))
+    assert np.isnan(jaxmlp.clipped_gradient_sum(tape, 1.0)[1][1])
+
+
 def test_clipping_at_its_edges():
     tape = tape_of(CLASSES)
     rows, norms = flat(jaxmlp.per_example_gradients(tape), batch=True), np.asarray(jaxmlp.per_example_norms(tape))

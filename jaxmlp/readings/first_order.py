@@ -93,7 +93,8 @@ def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float, *, weights: Ar
     second backward pass, Bu et al. 2022, arXiv 2210.00038.
 
     A sum and not a mean, as noise is calibrated to what one example can change: C. An example whose gradient is not
-    finite makes the sum so; one whose squared norm overflows (in float32 a norm of 2e19) counts as 0.
+    finite makes the sum so, and one that reads numbers of 2e19 in float32 where its delta is 0; one whose squared norm
+    overflows (a norm of 2e19) counts as 0.
 
     Args:
         tape: of a batch.
@@ -114,7 +115,8 @@ def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float, *, weights: Ar
     known = checks.concrete(limit)
     if limit.shape != () or (known is not None and not known >= 0):
         raise ValueError(f"max_norm must be a number of at least 0; got {max_norm}.")
-    c = jnp.where(norms > limit, limit / jnp.where(norms > limit, norms, 1), 1).astype(tape.losses.dtype)
+    over = ~(norms <= limit)  # a norm that is nan must not pass unclipped
+    c = jnp.where(over, limit / jnp.where(over, norms, 1), 1).astype(tape.losses.dtype)
     if weights is not None:
         c = _one_for_each("weights", weights, tape) * c
     return weighted_gradient_sum(tape, c)
