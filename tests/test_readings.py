@@ -242,6 +242,7 @@ def test_a_norm_that_is_not_a_number_does_not_pass_unclipped():
     tape = jaxmlp.backward(params, x, y, Model("relu", loss="half_squared_error"))
     assert np.isnan(jaxmlp.per_example_norms(tape))
     assert np.isnan(jaxmlp.clipped_gradient_sum(tape, 1.0)[1][1])
+    assert jaxmlp.clipped_gradient_sum(tape, 1.0, weights=[0])[1][1] == 0
 
 
 def test_clipping_at_its_edges():

@@ -5,9 +5,9 @@
 On the network (784, 1024, 512, 256, 128, 64, 10) with ReLU and softmax cross-entropy at n = 512, all in one process, in
 turn, in a new random order in every round. A row is the median over the rounds of its time over that of one jitted
 gradient by autodiff right after it, with its quartiles, and the temporary memory that the compiler reports for it,
-outputs not counted. All rows but those of products, clipped sums and others' contain the gradient too. BackPACK and
-Opacus are measured over torch's own gradient, at torch's better thread count for that. The memory of clipping at sizes
-(5120, 2560, 1280) and many batch sizes is the compiler's as well; nothing of it is executed.
+outputs not counted. All rows but those of products, clipped sums, NTK, Laplacian and others' contain the gradient too.
+BackPACK and Opacus are measured over torch's own gradient, at torch's better thread count for that. The memory of
+clipping at sizes (5120, 2560, 1280) and many batch sizes is the compiler's as well; nothing of it is executed.
 
 Learned here: in an order that only rotates, every row has the same one before it, and a gradient timed after a row that
 fills 77 MB is a fifth slower: hence the random order, and a call before the one that counts. The machine is at times a

@@ -4,8 +4,8 @@ g_n is the gradient of the one-example loss loss_n; of layer l it is g_n[W_l] = 
 g_n[b_l] = delta_l[n] (docs/readings.md). Being of rank one, it need not be made to be measured: only
 `per_example_gradients` makes it. Below, a and delta stand for those of one layer, and sums over l are over the layers.
 
-Costs are those of `examples/benchmarks/readings.py`, as multiples of one gradient, with the tape and the gradient
-included; sample weights enter `gradients` alone.
+Costs are those of `examples/benchmarks/readings.py`, as multiples of one gradient, with the tape and, where it is said,
+the gradient included; sample weights enter `gradients` alone.
 """
 
 import functools
@@ -93,8 +93,9 @@ def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float, *, weights: Ar
     second backward pass, Bu et al. 2022, arXiv 2210.00038.
 
     A sum and not a mean, as noise is calibrated to what one example can change: C. An example whose gradient is not
-    finite makes the sum so, and one that reads numbers of 2e19 in float32 where its delta is 0; one whose squared norm
-    overflows (a norm of 2e19) counts as 0.
+    finite makes the sum so. Norms are sums of squares, in float32: an example whose squared norm overflows (a norm of
+    2e19) counts as 0; one whose squared inputs overflow where its delta is 0 makes the sum nan, unless w_n is 0; and
+    what has a |delta| below 1e-19 is left out of its norm, so clip the inputs where they may be huge.
 
     Args:
         tape: of a batch.
@@ -118,7 +119,8 @@ def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float, *, weights: Ar
     over = ~(norms <= limit)  # a norm that is nan must not pass unclipped
     c = jnp.where(over, limit / jnp.where(over, norms, 1), 1).astype(tape.losses.dtype)
     if weights is not None:
-        c = _one_for_each("weights", weights, tape) * c
+        w = _one_for_each("weights", weights, tape)
+        c = jnp.where(w == 0, 0, w * c)  # whatever its norm
     return weighted_gradient_sum(tape, c)
 
 
@@ -146,10 +148,12 @@ def variances(tape: Tape) -> Any:
         of W: (a'**2)^T mean_n d**2 + 2 a'^T * (h^T (d * delta)) / n + (h**2)^T (delta**2) / n - (h^T delta / n)**2
         of b: mean_n d**2
 
-    Every term is as small as the variance itself. delta' is the mean gradient of b, and h^T delta / n that of W less
-    a'^T delta', which is exact enough for its square; so the products are two more than the gradient's. The difference
-    of moments, mean g**2 - (mean g)**2, would in float32 have no correct digit where the mean is 10^4 deviations; this
-    has three. Derived here; the peer is BackPACK's `Variance`, Dangel et al. 2020, arXiv 1912.10985.
+    The terms are as small as the variance itself, unless a and delta move against each other so that their product
+    stays near its mean. delta' is the mean gradient of b, and h^T delta / n that of W less a'^T delta', so that the
+    products are two more than the gradient's. The difference of moments, mean g**2 - (mean g)**2, would in float32 have
+    no correct digit where the mean is 10^4 deviations; this has three for some thousand examples. Beyond them the mean
+    gradient's own rounding grows in layers of a few units: 5 % off at n = 10,000, no correct digit at 100,000; float64
+    has them. Derived here; the peer is BackPACK's `Variance`, Dangel et al. 2020, arXiv 1912.10985.
 
     Args:
         tape: of a batch.
@@ -228,7 +232,7 @@ def noise_scale(tape: Tape) -> Array:
     |G|**2 = |mean g|**2 - tr(Sigma) / n. McCandlish et al. 2018, arXiv 1812.06162, eq. 2.9 and appendix A.1, with
     single examples for the small batch and all n for the large one.
 
-    Both means are taken of centred terms, with the letters of `variances`, in which nothing cancels; of each layer
+    Both means are taken of centred terms, with the letters of `variances` and to its precision; of each layer
 
         mean_n |g_n - mean g|**2
         = mean_n ((1 + |a'|**2) |d_n|**2 + |h_n|**2 |delta_n|**2 + 2 (a'.h_n) (d_n.delta_n)) - |C|**2,
