@@ -193,11 +193,11 @@ def test_under_jit_and_over_many_networks():
     assert_close(jax.jit(everything)(networks[0]), one_by_one[0], rtol=1e-9 if X64 else 1e-3)
 
 
-def nearly_constant(dtype, n=4096, deviations=1e4):
+def nearly_constant(dtype, n, d_in, d_out, deviations=1e4):
     """A tape of inputs and deltas whose means are so many deviations, and the same numbers in float64."""
     rng = np.random.default_rng(0)
-    a = (1 + rng.normal(size=(n, 3)) / deviations).astype(dtype)
-    delta = (2 + 2 * rng.normal(size=(n, 2)) / deviations).astype(dtype)
+    a = (1 + rng.normal(size=(n, d_in)) / deviations).astype(dtype)
+    delta = (2 + 2 * rng.normal(size=(n, d_out)) / deviations).astype(dtype)
     delta += (a[:, :1] - 1) * 0.5  # so that their product is not that of independent numbers
     losses = jnp.zeros(n, dtype)
     tape = Tape(
@@ -206,9 +206,13 @@ def nearly_constant(dtype, n=4096, deviations=1e4):
     return tape, (a.astype(np.float64)[:, :, None] * delta.astype(np.float64)[:, None, :]).reshape(n, -1), delta
 
 
-def test_variances_do_not_cancel_in_float32(transform):
-    """Where the mean is 10^4 deviations, 1 % is asked for; the difference of moments has no correct digit."""
-    tape, products, delta = nearly_constant(np.float32)
+@pytest.mark.parametrize("sizes", [(4096, 3, 2), (100_000, 3, 2), (100_000, 20, 1), (1000, 20, 24)])
+def test_variances_do_not_cancel_in_float32(transform, sizes):
+    """Where the mean is 10^4 deviations, 1 % is asked for; the difference of moments has no correct digit.
+
+    Of 100,000 examples the mean gradient of a layer with few units has lost as many digits.
+    """
+    tape, products, delta = nearly_constant(np.float32, *sizes)
     ((of_W, of_b),) = transform(jaxmlp.variances)(tape)
     np.testing.assert_allclose(np.ravel(of_W), products.var(axis=0), rtol=2e-3)
     np.testing.assert_allclose(of_b, delta.astype(np.float64).var(axis=0), rtol=2e-3)
@@ -306,8 +310,7 @@ def test_nothing_of_size_n_times_p_is_made():
     tape = jaxmlp.backward(params, x, y, problem.model)
     bound = max(31 * 30, 31 * 31, 20 * 30)
     for name, reading in READINGS.items():
-        rows = 2 if name == "variances" else 1  # two products as one of twice as many rows
-        assert largest_array(reading, tape) <= rows * bound, name
+        assert largest_array(reading, tape) <= bound, name
     assert largest_array(lambda t: jaxmlp.directional_derivatives(t, params), tape) <= bound
     assert largest_array(jaxmlp.per_example_gradients, tape) == 31 * 20 * 30  # the meter works
     for reading in (curvature.ggn_diagonal, functools.partial(curvature.ggn_diagonal, key=jax.random.key(0))):
@@ -361,12 +364,16 @@ def test_wrong_arguments_are_refused():
 
 
 def test_the_mean_gradient_is_made_but_once():
-    """`variances` and `noise_scale` beside `gradients`: the compiler finds the products that they share."""
-    params, x, y, _ = CLASSES.draw()
+    """`variances` and `noise_scale` beside `gradients`: the compiler finds the products that they share.
+
+    Where a layer is narrow they take one of their own for its digits.
+    """
+    wide = Problem((20, 18, 17, 19), CLASSES.model, 8, False)
+    params, x, y, _ = wide.draw()
 
     def products(*readings):
         def program(params, x, y):
-            tape = jaxmlp.backward(params, x, y, CLASSES.model)
+            tape = jaxmlp.backward(params, x, y, wide.model)
             return [reading(tape) for reading in (jaxmlp.gradients, *readings)]
 
         return jax.jit(program).lower(params, x, y).compile().as_text().count(" dot(")
