@@ -74,8 +74,8 @@ def coefficients(loss: Loss, n: int, weights: Array | None, dtype: jnp.dtype) ->
     weights = weights.astype(dtype)
     if loss.reduction == "sum":
         return weights
-    total = jnp.sum(weights)
-    return jnp.where(total == 0, 0, weights / jnp.where(total == 0, 1, total))
+    total = jnp.sum(widened(weights))
+    return jnp.where(total == 0, 0, widened(weights) / jnp.where(total == 0, 1, total)).astype(dtype)
 
 
 def widened(a: Array) -> Array:
@@ -314,7 +314,9 @@ def _binary_cross_entropy_gradient(o: Array, y: Array) -> Array:
 
 
 def _binary_cross_entropy_root(o: Array, y: Array) -> Array:
-    return jnp.hypot(jnp.sqrt(1 - y) * _log_derivative(1 - o), jnp.sqrt(y) * _log_derivative(o))
+    below, above = jnp.sqrt(1 - y) * _log_derivative(1 - o), jnp.sqrt(y) * _log_derivative(o)
+    flat = (below == 0) & (above == 0)  # where hypot has no derivative
+    return jnp.where(flat, 0, jnp.hypot(jnp.where(flat, 1, below), above))
 
 
 binary_cross_entropy = _separable(
@@ -366,7 +368,8 @@ def _sigmoid_cross_entropy_gradient(o: Array, y: Array) -> Array:
 
 
 def _sigmoid_cross_entropy_root(o: Array, y: Array) -> Array:
-    return jnp.sqrt(jax.nn.sigmoid(o) * jax.nn.sigmoid(-o))
+    """sqrt(p (1 - p)), by the logs: a square root has no derivative where p is rounded to 0."""
+    return jnp.exp((jax.nn.log_sigmoid(o) + jax.nn.log_sigmoid(-o)) / 2)
 
 
 sigmoid_cross_entropy = _separable(
@@ -381,33 +384,42 @@ sigmoid_cross_entropy = _separable(
 
 
 def _softmax_cross_entropy(o: Array, y: Array) -> Array:
-    return -jnp.sum(y * jax.nn.log_softmax(o))
+    return -jnp.sum(y * _log_softmax(o))
 
 
 def _softmax_cross_entropy_gradient(o: Array, y: Array) -> Array:
     e = jnp.exp(o - jnp.max(o))
-    return e * (jnp.sum(y) / jnp.sum(e)) - y  # softmax(o) sum_j y_j - y; both sums go into one fused loop
+    share = widened(jnp.sum(y)) / jnp.sum(widened(e))  # both sums go into one fused loop
+    return e * share.astype(o.dtype) - y  # softmax(o) sum_j y_j - y
 
 
 def _softmax_cross_entropy_factor(o: Array, y: Array) -> Array:
     """S = (diag(p) - p p^T) diag(p)^(-1/2), times sqrt(sum_j y_j): S S^T = diag(p) - p p^T, as sum_j p_j = 1."""
-    p = jax.nn.softmax(o)
-    root = jnp.sqrt(p)
-    return jnp.sqrt(jnp.sum(y)) * (jnp.diag(root) - p[:, None] * root[None, :])
+    root = _softmax_root(o)
+    return jnp.sqrt(jnp.sum(y)) * (jnp.diag(root) - (root * root)[:, None] * root[None, :])
 
 
 def _softmax_cross_entropy_hessian_product(o: Array, y: Array, v: Array) -> Array:
     """p * (v - p.v) sum_j y_j, with p = e / sum_j e_j; the sums are of e, so that neither waits for p."""
     e = jnp.exp(o - jnp.max(o))
-    total = jnp.sum(widened(e))  # in halves the sums of many classes overflow
+    total = jnp.sum(widened(e))
     mean = (jnp.sum(widened(e * v)) / total).astype(o.dtype)
     return e * (widened(jnp.sum(y)) / total).astype(o.dtype) * (v - mean)
 
 
 def _softmax_cross_entropy_factor_product(o: Array, y: Array, e: Array) -> Array:
-    p = jax.nn.softmax(o)
-    root = jnp.sqrt(p) * e
-    return jnp.sqrt(jnp.sum(y)) * (root - p * jnp.sum(root))
+    root = _softmax_root(o)
+    return jnp.sqrt(jnp.sum(y)) * root * (e - root * jnp.sum(root * e))
+
+
+def _softmax_root(o: Array) -> Array:
+    """sqrt(p), by the logs: a square root has no derivative where p is rounded to 0."""
+    return jnp.exp(_log_softmax(o) / 2)
+
+
+def _log_softmax(o: Array) -> Array:
+    """log p; in halves the sum of exp(o_j) over many classes would overflow."""
+    return jax.nn.log_softmax(widened(o)).astype(o.dtype)
 
 
 softmax_cross_entropy = Loss(

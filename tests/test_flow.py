@@ -63,6 +63,16 @@ def test_an_empty_batch_and_many_networks():
             np.testing.assert_allclose(got[i], want, rtol=1e-5)
 
 
+def test_squares_that_float16_cannot_hold():
+    """Of 300, which overflows, and of 1e-4, which underflows."""
+    for size in (300, 1e-4):
+        params = [(jnp.eye(2, dtype=jnp.float16), jnp.zeros(2, jnp.float16))]
+        tape = jaxmlp.backward(params, jnp.full((5, 2), size, jnp.float16), jnp.zeros((5, 2), jnp.float16))
+        got = layer_statistics(tape)
+        assert {field.dtype for field in got} == {jnp.dtype(jnp.float16)}
+        np.testing.assert_allclose(got.activation_rms.astype(jnp.float32), size, rtol=2e-3)
+
+
 def test_dead_units_are_counted():
     params = random_params((8, 40, 3))
     off = jnp.where(jnp.arange(40) < 10, -100, 0).astype(DTYPE)

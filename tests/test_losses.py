@@ -1,5 +1,6 @@
 """Numbers worked by hand, gradients against autodiff, stability, and the reduction."""
 
+import functools
 import math
 
 import jax
@@ -66,6 +67,24 @@ def test_the_factor_and_the_product_are_those_of_the_hessian(loss):
     np.testing.assert_allclose(loss.hessian_product(o, y, v), hessian @ v, **TOLERANCE)
     np.testing.assert_allclose(loss.factor_product(o, y, v), S @ v, **TOLERANCE)
     assert S.dtype == loss.hessian_product(o, y, v).dtype == DTYPE
+
+
+@pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "softmax_cross_entropy", "binary_cross_entropy"])
+def test_factors_can_be_differentiated(name):
+    """Of logits beyond what p can hold too: S S^T then is as flat as p, and not nan."""
+    loss = KNOWN[name]
+    o, y = draw(loss)
+    third = jax.jacfwd(jax.hessian(loss.value))(o, y)
+    np.testing.assert_allclose(jax.jacfwd(lambda o: S_S_T(loss, o, y))(o), third, rtol=1e-4, atol=1e-5)
+    far = jnp.array([1.0, 0, 1, 0] if loss.reads == "probabilities" else [1e3, -1e3, 0, 1e3], jnp.float32)
+    y = jnp.array([0.0, 0, 1, 0], jnp.float32)
+    for of in (S_S_T, lambda loss, o, y: loss.factor_product(o, y, jnp.ones(4, o.dtype))):
+        assert np.all(np.isfinite(jax.jacfwd(functools.partial(of, loss))(far, y)))
+
+
+def S_S_T(loss, o, y):
+    S = loss.hessian_factor(o, y)
+    return S @ S.T
 
 
 def test_hessians_by_hand():
@@ -173,12 +192,33 @@ def test_coefficients():
     assert {l.name for l in KNOWN.values() if l.reduction == "sum"} == {"sum_squared_error"}
 
 
+def test_coefficients_in_halves_of_many_examples():
+    """Whose weights have a sum that float16 cannot hold."""
+    n = 70_000
+    for weights in (None, jnp.ones(n, jnp.float16), jnp.full(n, 100, jnp.float16)):
+        c = coefficients(losses.mean_squared_error, n, weights, jnp.float16)
+        assert c.dtype == jnp.float16
+        np.testing.assert_allclose(c.astype(jnp.float32), 1 / n, rtol=5e-3)  # a subnormal number
+
+
 def test_ones_own_loss_is_frozen_and_hashable():
     mine = Loss("mine", jnp.sum, jnp.sign)
     assert mine == Loss("mine", jnp.sum, jnp.sign)
     assert hash(mine) == hash(Loss("mine", jnp.sum, jnp.sign))
     with pytest.raises(AttributeError, match="cannot assign"):
         mine.name = "other"
+
+
+def test_softmax_cross_entropy_in_halves_with_many_classes():
+    """Whose sum of exp(o_j) float16 cannot hold: log k, and p_j = 1 / k."""
+    k, loss = 70_000, losses.softmax_cross_entropy
+    o, y = jnp.zeros(k, jnp.float16), jax.nn.one_hot(3, k, dtype=jnp.float16)
+    for f in (lambda f: f, jax.jit):
+        np.testing.assert_allclose(f(loss.value)(o, y), np.log(k), rtol=1e-3)
+        gradient = np.asarray(f(loss.gradient)(o, y), np.float64)
+        np.testing.assert_allclose(gradient[[3, 4]], [-1, 1 / k], rtol=5e-3)
+        S_e = f(loss.factor_product)(o, y, y)
+        np.testing.assert_allclose(np.asarray(S_e, np.float64)[3], k**-0.5, rtol=5e-3)
 
 
 @pytest.mark.parametrize("k", [300, 5000])

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxmlp.backprop import Tape
+from jaxmlp.losses import widened
 from jaxmlp.readings.first_order import gradients
 from jaxmlp.types import Array
 
@@ -56,7 +57,7 @@ def layer_statistics(tape: Tape) -> LayerStatistics:
 
 
 def _rms(a: Array) -> Array:
-    return jnp.sqrt(jnp.mean(a * a))
+    return jnp.sqrt(jnp.mean(widened(a) ** 2)).astype(a.dtype)  # squares of halves overflow
 
 
 def _saturated(a: Array, z: Array) -> Array:
