@@ -75,14 +75,14 @@ def test_factors_can_be_differentiated(name):
     loss = KNOWN[name]
     o, y = draw(loss)
     third = jax.jacfwd(jax.hessian(loss.value))(o, y)
-    np.testing.assert_allclose(jax.jacfwd(lambda o: S_S_T(loss, o, y))(o), third, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jacfwd(lambda o: hessian_of_factor(loss, o, y))(o), third, rtol=1e-4, atol=1e-5)
     far = jnp.array([1.0, 0, 1, 0] if loss.reads == "probabilities" else [1e3, -1e3, 0, 1e3], jnp.float32)
     y = jnp.array([0.0, 0, 1, 0], jnp.float32)
-    for of in (S_S_T, lambda loss, o, y: loss.factor_product(o, y, jnp.ones(4, o.dtype))):
+    for of in (hessian_of_factor, lambda loss, o, y: loss.factor_product(o, y, jnp.ones(4, o.dtype))):
         assert np.all(np.isfinite(jax.jacfwd(functools.partial(of, loss))(far, y)))
 
 
-def S_S_T(loss, o, y):
+def hessian_of_factor(loss, o, y):
     S = loss.hessian_factor(o, y)
     return S @ S.T
 
