@@ -22,7 +22,8 @@ class Activation:
         fn: f, z `(..., d)` to a `(..., d)`.
         derivative: f'(z), of the shape of z; None where f is not elementwise.
         second_derivative: f''(z), or None: then the readings that need it refuse.
-        jacobian_product: where f is not elementwise: `(z, da) -> dz`, the rows of da times the Jacobians da/dz.
+        jacobian_product: where f is not elementwise: `(z, da) -> dz`, each `(..., d)`: the rows of da times the
+            Jacobians da/dz.
         jacobian_product_tangent: of (z, da, Rz), how `jacobian_product(z, da)` changes as z does by Rz, or None: then
             the readings that need it refuse. Curvature readings take the Jacobian to be symmetric, as softmax's is.
     """
@@ -36,7 +37,7 @@ class Activation:
 
     def __call__(self, z: Array) -> Array:
         """Return f(z)."""
-        return self.fn(z)
+        return self._like(z, "fn", self.fn(z))
 
     def pullback(self, z: Array, da: Array) -> Array:
         """Carry a derivative from behind the activation to before it.
@@ -51,10 +52,10 @@ class Activation:
             dz `(n, d)`.
         """
         if self.jacobian_product is not None:
-            return self.jacobian_product(z, da)
+            return self._like(z, "jacobian_product", self.jacobian_product(z, da))
         if self.derivative is None:
             raise ValueError(f"activation {self.name!r} has neither a derivative nor a jacobian_product.")
-        return da * self.derivative(z)
+        return da * self._like(z, "derivative", self.derivative(z))
 
     def pushforward(self, z: Array, Rz: Array) -> Array:
         """Carry a change from before the activation to behind it.
@@ -85,10 +86,11 @@ class Activation:
             Rdz `(..., d)`.
         """
         if self.jacobian_product_tangent is not None:
-            return self.pullback(z, Rda) + self.jacobian_product_tangent(z, da, Rz)
-        if self._second() is _zeros:  # a compiler must not leave out what is multiplied by 0
+            change = self.jacobian_product_tangent(z, da, Rz)
+            return self.pullback(z, Rda) + self._like(z, "jacobian_product_tangent", change)
+        if self.second_derivative is _zeros:  # a compiler must not leave out what is multiplied by 0
             return self.pullback(z, Rda)
-        return self.pullback(z, Rda) + da * self._second()(z) * Rz
+        return self.pullback(z, Rda) + da * self._second(z) * Rz
 
     def second_pushforward(self, z: Array, Rz: Array) -> Array:
         """Return the second derivative of f(z + t Rz) in t at 0.
@@ -103,17 +105,26 @@ class Activation:
             `(..., d)`.
         """
         if self.jacobian_product_tangent is not None:
-            return self.jacobian_product_tangent(z, Rz, Rz)
-        return self._second()(z) * Rz * Rz
+            return self._like(z, "jacobian_product_tangent", self.jacobian_product_tangent(z, Rz, Rz))
+        return self._second(z) * Rz * Rz
 
-    def _second(self) -> Callable[[Array], Array]:
+    def _second(self, z: Array) -> Array:
         missing = "second_derivative" if self.jacobian_product is None else "jacobian_product_tangent"
         if getattr(self, missing) is None:
             raise ValueError(
                 f"activation {self.name!r} must have a {missing} for this reading; got None. "
                 f"Write Activation(name, ..., {missing}=...)."
             )
-        return getattr(self, missing)
+        return self._like(z, missing, getattr(self, missing)(z))
+
+    def _like(self, z: Array, part: str, got: Array) -> Array:
+        """What one's own function makes of z, checked: another shape might broadcast in silence."""
+        if getattr(got, "shape", None) != z.shape:
+            raise ValueError(
+                f"the {part} of activation {self.name!r} must have the shape of z, {z.shape}; "
+                f"got {getattr(got, 'shape', type(got).__name__)}."
+            )
+        return got
 
 
 def _identity(z: Array) -> Array:

@@ -121,12 +121,12 @@ def check_shapes(name: str, tree: Any, shapes: Sequence[tuple[tuple[int, ...], t
         ValueError: If it is no list or tuple of (W, b), or a shape differs.
     """
     try:
-        got = [tuple(jnp.shape(leaf) for leaf in layer) for layer in tree]
-    except TypeError:
+        got = [tuple(np.shape(leaf) for leaf in layer) for layer in tree]
+    except (TypeError, ValueError):
         got = _brief(tree)
     if isinstance(got, list) and got == list(shapes):
         for leaf in (leaf for layer in tree for leaf in layer):
-            check_real(name, jnp.asarray(leaf) if not hasattr(leaf, "dtype") else leaf)
+            numbers(name, leaf)
     else:
         raise ValueError(f"{name} must have the shapes of params, [(W, b), ...] = {list(shapes)}; got {got}.")
 
@@ -146,7 +146,6 @@ def check_inputs(x: ArrayLike, d_in: int, *, batch: bool) -> None:
     if x.ndim == 0 or x.shape[-1] != d_in or (batch and x.ndim != 2):
         fix = " Write x[None, :] for a single example." if batch and x.shape == (d_in,) else ""
         raise ValueError(f"x must have shape {expected} to match params[0]; got {x.shape}.{fix}")
-    check_real("x", x)
 
 
 def check_targets(y: ArrayLike, outputs: tuple[int, int], *, classes: bool) -> None:
@@ -158,10 +157,9 @@ def check_targets(y: ArrayLike, outputs: tuple[int, int], *, classes: bool) -> N
         classes: whether the loss takes integer labels.
 
     Raises:
-        ValueError: If the shape or dtype differs, or a concrete label is not a valid class.
+        ValueError: If the shape differs, or labels are not integers or a concrete one is not a valid class.
     """
     n, d_out = outputs
-    check_real("y", y)
     if not classes:
         if y.shape != outputs:
             fix = " Write y[:, None]." if y.shape == (n,) and d_out == 1 else ""
@@ -219,7 +217,7 @@ def check_target_values(y: ArrayLike, targets: str) -> None:
         raise ValueError(f"y must lie between 0 and 1 for a binary loss; got {wrong}.{fix}")
 
 
-def check_weights(name: str, weights: Array, n: int) -> None:
+def check_weights(name: str, weights: ArrayLike, n: int) -> None:
     """Check numbers that there should be one of for each example.
 
     Args:
@@ -228,25 +226,48 @@ def check_weights(name: str, weights: Array, n: int) -> None:
         n: how many examples there are.
 
     Raises:
-        ValueError: If the shape differs, or they are not real.
+        ValueError: If the shape differs.
     """
-    check_real(name, weights)
     if weights.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},), one for each example; got {weights.shape}.")
 
 
-def check_real(name: str, x: ArrayLike) -> None:
-    """Check that an array does not hold complex numbers, nor anything that is no number.
+def numbers(name: str, x: Any) -> ArrayLike:
+    """Return anything that holds real numbers as an array.
 
     Args:
         name: what the caller calls it, for the message.
-        x: any array.
+        x: an array of JAX's or NumPy's, which stays as it is, or what NumPy makes one of: nested lists, a number, a
+            table of pandas', a tensor of torch's.
 
     Raises:
-        ValueError: If it does.
+        ValueError: If rows differ in length, or something is no real number.
     """
+    if not isinstance(x, jax.Array | np.ndarray):
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise ValueError(f"{name} must be an array; got {_brief(x)} whose rows differ in length.") from None
     if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
         raise ValueError(f"{name} must be real numbers; got {x.dtype}.")
+    return x
+
+
+def check_key(key: Any) -> None:
+    """Check that something is one PRNG key, of either of JAX's kinds.
+
+    Args:
+        key: `jax.random.key(0)`, a `()` of keys, or the `(k,)` uint32 of `jax.random.PRNGKey(0)`.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", ())
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        if shape != ():
+            raise ValueError(f"key must be one PRNG key; got keys of shape {shape}. Write key[0], or vmap over them.")
+    elif dtype != np.uint32 or len(shape) != 1:
+        raise ValueError(f"key must be a PRNG key; got {_brief(key)}. Write jax.random.key(0).")
 
 
 def check_not_empty(x: ArrayLike) -> None:

@@ -102,12 +102,7 @@ def each(loss: Loss, outputs: Array, y: Array) -> Array:
         ValueError: If the loss's `value` of one example is not a scalar.
     """
     values = jax.vmap(loss.value)(outputs, y)
-    if values.shape != outputs.shape[:1]:
-        raise ValueError(
-            f"the value of loss {loss.name!r} must be a scalar for one example; got shape {values.shape[1:]}. "
-            f"Sum over the outputs."
-        )
-    return values
+    return _of_shape(loss, "value", values, outputs.shape[:1], "Sum over the outputs.")
 
 
 def each_gradient(loss: Loss, outputs: Array, y: Array) -> Array:
@@ -124,13 +119,7 @@ def each_gradient(loss: Loss, outputs: Array, y: Array) -> Array:
     Raises:
         ValueError: If the loss's `gradient` of one example does not have the outputs' shape.
     """
-    gradients = jax.vmap(loss.gradient)(outputs, y)
-    if gradients.shape != outputs.shape:
-        raise ValueError(
-            f"the gradient of loss {loss.name!r} must have the outputs' shape {outputs.shape[1:]} for one example; "
-            f"got shape {gradients.shape[1:]}."
-        )
-    return gradients
+    return _of_shape(loss, "gradient", jax.vmap(loss.gradient)(outputs, y), outputs.shape)
 
 
 def each_hessian_product(loss: Loss, outputs: Array, y: Array, v: Array) -> Array:
@@ -146,10 +135,10 @@ def each_hessian_product(loss: Loss, outputs: Array, y: Array, v: Array) -> Arra
         `(n, d_L)`.
 
     Raises:
-        ValueError: If the loss has no `hessian_factor`.
+        ValueError: If the loss has no `hessian_factor`, or what it has is of the wrong shape.
     """
     if loss.hessian_product is not None:
-        return jax.vmap(loss.hessian_product)(outputs, y, v)
+        return _of_shape(loss, "hessian_product", jax.vmap(loss.hessian_product)(outputs, y, v), outputs.shape)
     count_factor_columns(loss, outputs, y)
     factor = _need_factor(loss)
 
@@ -174,12 +163,13 @@ def count_factor_columns(loss: Loss, outputs: Array, y: Array) -> int:
     """
     one = jax.ShapeDtypeStruct(outputs.shape[1:], outputs.dtype)
     S = jax.eval_shape(_need_factor(loss), one, one)
-    if len(S.shape) != 2 or S.shape[:1] != one.shape:
+    shape = getattr(S, "shape", ())
+    if len(shape) != 2 or shape[:1] != one.shape:
         raise ValueError(
             f"the hessian_factor of loss {loss.name!r} must have shape ({one.shape[0]}, k) for one example, "
-            f"a row for each output; got {S.shape}."
+            f"a row for each output; got {shape or type(S).__name__}."
         )
-    return S.shape[1]
+    return shape[1]
 
 
 def each_factor_product(loss: Loss, outputs: Array, y: Array, e: Array) -> Array:
@@ -193,11 +183,24 @@ def each_factor_product(loss: Loss, outputs: Array, y: Array, e: Array) -> Array
 
     Returns:
         `(n, d_L)`.
+
+    Raises:
+        ValueError: If the loss has no `hessian_factor`, or its `factor_product` is of the wrong shape.
     """
     if loss.factor_product is not None:
-        return jax.vmap(loss.factor_product)(outputs, y, e)
+        return _of_shape(loss, "factor_product", jax.vmap(loss.factor_product)(outputs, y, e), outputs.shape)
     factor = _need_factor(loss)
     return jax.lax.map(lambda one: factor(one[0], one[1]) @ one[2], (outputs, y, e), batch_size=BLOCK)
+
+
+def _of_shape(loss: Loss, part: str, got: Array, shape: tuple[int, ...], fix: str = "") -> Array:
+    """What one's own loss makes of n examples, checked: another shape might broadcast in silence."""
+    if getattr(got, "shape", None) != shape:
+        one = f"shape {got.shape[1:]}" if hasattr(got, "shape") else type(got).__name__
+        raise ValueError(
+            f"the {part} of loss {loss.name!r} must have shape {shape[1:]} for one example; got {one}. {fix}".rstrip()
+        )
+    return got
 
 
 def _need_factor(loss: Loss) -> Callable[[Array, Array], Array]:

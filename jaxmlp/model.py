@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxmlp import activations, checks, initializers, losses
 from jaxmlp.activations import Activation
@@ -147,13 +146,14 @@ def init_mlp(
         `[(W_1, b_1), ..., (W_L, b_L)]`, `W_l (d_{l-1}, d_l)`, `b_l (d_l,)`.
 
     Raises:
-        ValueError: If there are fewer than two sizes, one is not positive, the initializer's name is unknown, or
-            the dtype is not floating.
+        ValueError: If `key` is not one PRNG key, there are fewer than two sizes, one is not positive, the
+            initializer's name is unknown, or the dtype is not floating.
 
     Example:
         >>> count_params(init_mlp(jax.random.key(0), (3, 4, 4, 1)))
         41
     """
+    checks.check_key(key)
     checks.check_sizes(sizes)
     if isinstance(initializer, str):
         initializer = checks.look_up("initializer", initializer, initializers.KNOWN)
@@ -350,11 +350,11 @@ def check_batch(
         TypeError: If `model` is not a `Model`.
     """
     x = check_inputs(params, x, model, batch=True)
-    y = y if hasattr(y, "shape") else np.asarray(y)  # no jax array yet: under jit that would hide concrete labels
+    y = checks.numbers("y", y)  # no jax array yet: under jit that would hide concrete labels
     outputs = (x.shape[0], params[-1][0].shape[1])
     checks.check_targets(y, outputs, classes=model.loss_function.targets == "classes")
     if weights is not None:
-        weights = checks.as_array(weights)
+        weights = checks.as_array(checks.numbers("weights", weights))
         checks.check_weights("weights", weights, x.shape[0])
     return x, checks.as_array(y), weights
 
@@ -378,6 +378,6 @@ def check_inputs(params: Params, x: ArrayLike, model: Model, *, batch: bool) -> 
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model; got {model!r:.60}. Write e.g. Model(activation='tanh').")
     checks.check_params(params)
-    x = x if hasattr(x, "shape") else np.asarray(x)
+    x = checks.numbers("x", x)
     checks.check_inputs(x, params[0][0].shape[0], batch=batch)
     return checks.as_array(x)

@@ -10,6 +10,7 @@ from helpers import DTYPE, assert_close, random_params
 
 import jaxmlp
 from jaxmlp import Model, activations, losses, optimizers
+from jaxmlp.readings import curvature
 
 PARAMS = random_params((4, 5, 3))
 X = jnp.ones((6, 4), DTYPE)
@@ -33,6 +34,8 @@ def compute(request):
         (jnp.ones(()), r"x must have shape \(n, 4\).*got \(\)"),
         (jnp.ones((6, 4), complex), "x must be real numbers; got complex"),
         (np.full((6, 4), "a"), "x must be real numbers; got <U1"),
+        (None, "x must be real numbers; got object"),
+        ([[1, 2], [3]], "x must be an array; got list of 2 whose rows differ in length"),
     ],
 )
 def test_inputs(compute, x, message):
@@ -97,6 +100,60 @@ def test_weights(compute):
         compute(PARAMS, X, Y, weights=jnp.ones((6, 1)))
     with pytest.raises(ValueError, match="weights must be real numbers; got complex"):
         compute(PARAMS, X, Y, weights=jnp.ones(6, complex))
+    with pytest.raises(ValueError, match="weights must be real numbers; got <U3"):
+        compute(PARAMS, X, Y, weights="abc")
+
+
+class Table:
+    """What NumPy can make an array of, like a table of pandas' or a tensor of torch's."""
+
+    shape, dtype = (6, 4), "a dtype of its own"
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+def test_tables_are_arrays(compute):
+    got = compute(PARAMS, Table(X), Table(Y), weights=Table(Y[:, 0]))
+    want = compute(PARAMS, X, Y, weights=Y[:, 0])
+    if compute is jaxmlp.check_gradients:
+        assert got == want
+    else:
+        assert_close(got, want)
+        assert_close(compute(PARAMS, np.asarray(X).tolist(), Y), compute(PARAMS, X, Y))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (0, r"key must be a PRNG key; got int\. Write jax\.random\.key\(0\)"),
+        (None, "key must be a PRNG key; got NoneType"),
+        (np.ones(2), r"key must be a PRNG key; got ndarray of shape \(2,\)"),
+        (np.uint32(0), "key must be a PRNG key; got uint32"),
+    ],
+)
+def test_keys(key, wrong, message):
+    many, data = jax.random.split(key, 3), (PARAMS, X, LABELS, CLASSES)
+    calls = [
+        lambda key: jaxmlp.init_mlp(key, (3, 1)),
+        lambda key: jaxmlp.init_ensemble(key, 2, (3, 1)),
+        lambda key: jaxmlp.init_state(PARAMS, optimizers.sgd(0.1), key),
+        lambda key: jaxmlp.fit(*data, optimizers.sgd(0.1), key=key, epochs=1, batch_size=2),
+    ]
+    readings = [  # None has a meaning there
+        lambda key: curvature.ggn_diagonal(*data, key=key),
+        lambda key: curvature.kfac_factors(*data, fisher="sampled", key=key),
+    ]
+    for call in calls + readings * (wrong is not None):
+        with pytest.raises(ValueError, match=message):
+            call(wrong)
+        with pytest.raises(ValueError, match=r"key must be one PRNG key; got keys of shape \(3,\)\. Write key\[0\]"):
+            call(many)
+    old = jax.random.PRNGKey(0)
+    assert_close(calls[0](old), calls[0](jax.random.wrap_key_data(old)))
 
 
 def test_weighted_gradient_sum_wants_one_coefficient_an_example():
@@ -233,15 +290,36 @@ def test_ones_own_loss_of_the_wrong_shape(compute):
         params, y = random_params((4, 5, d)), jnp.ones((6, d), DTYPE)
         unsummed = losses.Loss("mine", lambda o, y: jnp.abs(o - y), lambda o, y: jnp.sign(o - y))
         with pytest.raises(
-            ValueError, match=rf"the value of loss 'mine' must be a scalar for one example; got shape {shape}"
+            ValueError,
+            match=rf"value of loss 'mine' must have shape \(\) for one example; got shape {shape}\. Sum over",
         ):
             compute(params, X, y, Model(loss=unsummed))
     summed = losses.Loss("mine", lambda o, y: jnp.sum(jnp.abs(o - y)), lambda o, y: jnp.sum(jnp.sign(o - y)))
     if compute is not jaxmlp.loss:
         with pytest.raises(
-            ValueError, match=r"gradient of loss 'mine' must have the outputs' shape \(3,\).*got shape \(\)"
+            ValueError, match=r"gradient of loss 'mine' must have shape \(3,\) for one example; got shape \(\)"
         ):
             compute(PARAMS, X, Y, Model(loss=summed))
+
+
+def test_ones_own_loss_that_makes_a_tuple(compute):
+    pair = losses.Loss("mine", lambda o, y: (jnp.sum(o), o), losses.half_squared_error.gradient)
+    with pytest.raises(ValueError, match=r"value of loss 'mine' must have shape \(\) for one example; got tuple"):
+        compute(PARAMS, X, Y, Model(loss=pair))
+
+
+def test_ones_own_activation_of_the_wrong_shape(compute):
+    """A mean of slopes would be taken for all of them."""
+    for d in (0, 1):
+        fs = [jnp.tanh, activations.tanh.derivative]
+        fs[d] = lambda z: jnp.mean(z, axis=1, keepdims=True)
+        part = ("fn", "derivative")[d]
+        if d and compute is jaxmlp.loss:  # which reads none
+            continue
+        with pytest.raises(
+            ValueError, match=rf"the {part} of activation 'mine' must have the shape of z, \(6, 5\); got \(6, 1\)"
+        ):
+            compute(PARAMS, X, Y, Model(activations.Activation("mine", *fs)))
 
 
 def test_initializers_of_wrong_kinds(key):

@@ -323,7 +323,7 @@ def test_what_is_missing_is_named():
     with pytest.raises(ValueError, match="activation 'mine' must have a jacobian_product_tangent for this reading"):
         curvature.hessian_vector_product(params, x, floats, params, no_tangent)
     curvature.ggn_vector_product(params, x, floats, params, no_tangent)  # which needs none
-    for wrong in (lambda o, y: o, lambda o, y: jnp.ones((1, 2), o.dtype)):
+    for wrong in (lambda o, y: o, lambda o, y: jnp.ones((1, 2), o.dtype), lambda o, y: (o, y)):
         loss = losses.Loss("mine", ours.value, ours.gradient, wrong, targets="classes")
         for reading in (curvature.ggn_diagonal, functools.partial(curvature.ggn_vector_product, vector=params)):
             with pytest.raises(ValueError, match=r"the hessian_factor of loss 'mine' must have shape \(2, k\) for one"):
@@ -332,6 +332,35 @@ def test_what_is_missing_is_named():
     with pytest.raises(ValueError, match="hidden activations must be elementwise for this reading; got 'rows'"):
         curvature.hessian_diagonal(params, x, floats, hidden)
     assert p_like.derivative is None
+
+
+def test_products_of_the_wrong_shape_are_refused():
+    """A sum would be taken for every output's."""
+    params, x, y, _ = CLASSES.draw()
+    tanh, ours, p = jaxmlp.activations.tanh, losses.softmax_cross_entropy, jaxmlp.activations.softmax
+
+    def summed(*arrays):
+        return jnp.sum(arrays[-1])
+
+    loss = losses.Loss(
+        "mine", ours.value, ours.gradient, ours.hessian_factor, "mean", "classes", "logits", *[summed] * 2
+    )
+    bent = Activation("mine", tanh.fn, tanh.derivative, summed)
+    rows = Activation("mine", p.fn, None, None, p.jacobian_product, summed)
+    floats, one = jnp.ones((6, 2), DTYPE), r"must have shape \(2,\) for one example; got shape \(\)"
+    hvp, ggn, diagonal = curvature.hessian_vector_product, curvature.ggn_vector_product, curvature.ggn_diagonal
+    laplacian, every = curvature.input_laplacian, r"must have the shape of z, \(6, .*\); got \(\)"
+    for call, message in (
+        (lambda: ggn(params, x, y, params, Model(tanh, loss=loss)), f"hessian_product of loss 'mine' {one}"),
+        (lambda: hvp(params, x, y, params, Model(tanh, loss=loss)), f"hessian_product of loss 'mine' {one}"),
+        (lambda: diagonal(params, x, y, Model(tanh, loss=loss)), f"factor_product of loss 'mine' {one}"),
+        (lambda: hvp(params, x, y, params, Model(bent, loss=ours)), f"second_derivative of activation 'mine' {every}"),
+        (lambda: laplacian(params, x, Model(bent)), f"second_derivative of activation 'mine' {every}"),
+        (lambda: hvp(params, x, floats, params, Model(tanh, rows)), f"product_tangent of activation 'mine' {every}"),
+        (lambda: laplacian(params, x, Model(tanh, rows)), f"product_tangent of activation 'mine' {every}"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_a_thousand_outputs_need_no_matrix_for_each_example():

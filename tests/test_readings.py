@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 import jaxmlp
 from jaxmlp import Model, Tape
 from jaxmlp.readings import curvature, first_order
+from jaxmlp.readings.flow import layer_statistics
 
 SIZES = (3, 4, 4, 2)
 PROBLEMS = [  # every pairing of output and loss, every activation; one shape, so that eager operations compile once
@@ -361,6 +362,38 @@ def test_wrong_arguments_are_refused():
         jaxmlp.directional_derivatives(tape, 3.0)
     with pytest.raises(ValueError, match=r"params must have the shapes of params, .*; got \[\(\(4, 4\)"):
         jaxmlp.input_gradients(tape, params[1:])
+    for wrong in (None, "a", 1j):
+        with pytest.raises(ValueError, match="max_norm must be real numbers; got"):
+            jaxmlp.clipped_gradient_sum(tape, wrong)
+        with pytest.raises(ValueError, match="c must be real numbers; got"):
+            jaxmlp.weighted_gradient_sum(tape, wrong)
+    with pytest.raises(ValueError, match="weights must be real numbers; got <U1"):
+        jaxmlp.clipped_gradient_sum(tape, 1.0, weights="a")
+    with pytest.raises(ValueError, match="c must be an array; got list of 2 whose rows differ in length"):
+        jaxmlp.weighted_gradient_sum(tape, [[1], [1, 2]])
+    with pytest.raises(ValueError, match=r"direction must have the shapes of params, .*; got list of 1"):
+        jaxmlp.directional_derivatives(tape, [([[1, 2], [3]], [1])])
+
+
+def test_what_is_no_tape_of_one_network_is_refused():
+    """Readings of a stacked tape would broadcast examples against networks."""
+    params = random_params(SIZES)
+    of_one = {
+        **READINGS,
+        "gradients": jaxmlp.gradients,
+        "per_example_gradients": jaxmlp.per_example_gradients,
+        "input_gradients": lambda tape: jaxmlp.input_gradients(tape, params),
+        "directional_derivatives": lambda tape: jaxmlp.directional_derivatives(tape, params),
+        "layer_statistics": layer_statistics,
+    }
+    tapes = jax.tree.map(lambda a: jnp.stack([a, a]), tape_of(CLASSES))
+    for name, reading in of_one.items():
+        with pytest.raises(ValueError, match=r"tape must be of one network, .* shape \(2, 8\)\. Write jax\.vmap"):
+            reading(tapes)
+        for wrong in (params, None):
+            with pytest.raises(ValueError, match=r"tape must be a Tape; got .*Write jaxmlp\.backward\(params"):
+                reading(wrong)
+        assert jax.tree.leaves(jax.vmap(reading)(tapes))[0].shape[0] == 2, name
 
 
 def test_the_mean_gradient_is_made_but_once():

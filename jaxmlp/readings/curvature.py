@@ -145,7 +145,7 @@ def ggn_diagonal(
         exact, with as many columns as outputs, it takes 3.5 for ten of them.
 
     Raises:
-        ValueError: If a shape or dtype does not fit, or the loss has no Hessian factor.
+        ValueError: If a shape or dtype does not fit, `key` is not one PRNG key, or the loss has no Hessian factor.
     """
     x, y, c = prepare_batch(params, x, y, model, weights)
     inputs, zs, outputs = forward_pass(params, x, model)
@@ -383,6 +383,7 @@ def _over_factor(
     loss = model.loss_function
     k = losses.count_factor_columns(loss, outputs, y)
     if key is not None:
+        checks.check_key(key)
         signs = jax.random.rademacher(key, (outputs.shape[0], k), outputs.dtype)
         return add(start, losses.each_factor_product(loss, outputs, y, signs))
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxmlp import checks
 from jaxmlp.backprop import Tape, same_kind
@@ -35,7 +34,7 @@ def gradients(tape: Tape) -> Any:
         `[(dW_1, db_1), ..., (dW_L, db_L)]`, a list or tuple as the tape's params were. It costs half of a gradient,
         `backward` being the other half.
     """
-    return weighted_gradient_sum(tape, tape.coefficients)
+    return weighted_gradient_sum(tape, _checked(tape).coefficients)
 
 
 def weighted_gradient_sum(tape: Tape, c: ArrayLike) -> Any:
@@ -69,7 +68,8 @@ def per_example_gradients(tape: Tape) -> Any:
         `[(dW_1 (n, d_0, d_1), db_1 (n, d_1)), ...]`, a list or tuple as the tape's params were. It takes little
         arithmetic and much memory: 40 gradients for 3 GB in the benchmark.
     """
-    return same_kind(tape.deltas, [(a[:, :, None] * delta[:, None, :], delta) for a, delta in _layers(tape)])
+    rows = [(a[:, :, None] * delta[:, None, :], delta) for a, delta in _layers(tape)]
+    return same_kind(tape.deltas, rows)
 
 
 def per_example_norms(tape: Tape) -> Array:
@@ -112,7 +112,7 @@ def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float, *, weights: Ar
         ValueError: If `max_norm` is not a scalar, or negative or nan, or `weights` is not `(n,)`.
     """
     norms = _norms(tape)
-    limit = jnp.asarray(max_norm, norms.dtype)
+    limit = jnp.asarray(checks.numbers("max_norm", max_norm), norms.dtype)
     known = checks.concrete(limit)
     if limit.shape != () or (known is not None and not known >= 0):
         raise ValueError(f"max_norm must be a number of at least 0; got {max_norm}.")
@@ -244,7 +244,7 @@ def noise_scale(tape: Tape) -> Array:
         `()`, in examples; nan for fewer than two, and where every gradient is 0. Where noise hides the gradient, the
         estimate of |G|**2, and so this, may be negative. With the gradient of an unweighted mean loss, 1.1 gradients.
     """
-    n = tape.losses.shape[0]
+    n = _count(tape)
     if n < 2:
         return jnp.full((), jnp.nan, tape.losses.dtype)
     apart = jax.lax.optimization_barrier  # of squares and their sum: jax 0.9 sums these in half the time
@@ -283,9 +283,25 @@ def input_gradients(tape: Tape, params: Params) -> Array:
     return dense_vjp_input(W.astype(tape.losses.dtype), tape.deltas[0])
 
 
+def _checked(tape: Tape) -> Tape:
+    if not isinstance(tape, Tape):
+        raise ValueError(f"tape must be a Tape; got {type(tape).__name__}. Write jaxmlp.backward(params, x, y, model).")
+    if tape.losses.ndim != 1:
+        raise ValueError(
+            f"tape must be of one network, its losses (n,); got losses of shape {tape.losses.shape}. "
+            f"Write jax.vmap(lambda tape: ...)(tapes)."
+        )
+    return tape
+
+
 def _layers(tape: Tape) -> list[tuple[Array, Array]]:
     """a_{l-1} and delta_l of every layer."""
-    return list(zip(tape.inputs, tape.deltas, strict=True))
+    return list(zip(_checked(tape).inputs, tape.deltas, strict=True))
+
+
+def _count(tape: Tape) -> int:
+    """The number n of examples."""
+    return _checked(tape).losses.shape[0]
 
 
 def _shapes(tape: Tape) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -295,8 +311,8 @@ def _shapes(tape: Tape) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
 
 def _one_for_each(name: str, c: ArrayLike, tape: Tape) -> Array:
     """Numbers `(n,)`, checked, in the dtype of the tape."""
-    c = c if hasattr(c, "dtype") else np.asarray(c)
-    checks.check_weights(name, checks.as_array(c), tape.losses.shape[0])
+    c = checks.numbers(name, c)
+    checks.check_weights(name, c, _count(tape))
     return jnp.asarray(c, tape.losses.dtype)
 
 
@@ -308,12 +324,12 @@ def _norms(tape: Tape) -> Array:
 
 
 def _at_least_one(tape: Tape) -> int:
-    return max(tape.losses.shape[0], 1)
+    return max(_count(tape), 1)
 
 
 def _mean_gradient(tape: Tape) -> Any:
     """mean_n g_n; where `gradients` is taken too, of an unweighted mean loss, the compiler makes the two but once."""
-    n = tape.losses.shape[0]
+    n = _count(tape)
     return weighted_gradient_sum(tape, jnp.full(n, 1 / max(n, 1), tape.losses.dtype))
 
 

@@ -45,12 +45,12 @@ def layer_statistics(tape: Tape) -> LayerStatistics:
     Returns:
         `LayerStatistics`; it costs half of a gradient, for `gradient_rms`.
     """
-    activations = [*tape.inputs[1:], tape.outputs]
-    zs = tape.preactivations
+    of_loss = gradients(tape)
+    activations, zs = [*tape.inputs[1:], tape.outputs], tape.preactivations
     return LayerStatistics(
         activation_rms=jnp.stack([_rms(a) for a in activations]),
         delta_rms=jnp.stack([_rms(delta) for delta in tape.deltas]),
-        gradient_rms=jnp.stack([_rms(dW) for dW, _ in gradients(tape)]),
+        gradient_rms=jnp.stack([_rms(dW) for dW, _ in of_loss]),
         dead_fraction=jnp.stack([jnp.mean(jnp.all(a == 0, axis=0).astype(a.dtype)) for a in activations]),
         saturated_fraction=jnp.stack([_saturated(a, z) for a, z in zip(activations, zs, strict=True)]),
     )

@@ -158,6 +158,7 @@ def init_ensemble(key: Array, members: int, sizes: Sequence[int], **kwargs: Any)
         >>> [(W.shape, b.shape) for W, b in init_ensemble(jax.random.key(0), 100, (3, 4, 1))]
         [((100, 3, 4), (100, 4)), ((100, 4, 1), (100, 1))]
     """
+    checks.check_key(key)
     checks.check_count("members", members, 1)
     return jax.vmap(lambda key: init_mlp(key, sizes, **kwargs))(jax.random.split(key, members))
 

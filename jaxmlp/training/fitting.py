@@ -155,6 +155,7 @@ def fit(
     """
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x, y, weights, validation, key))):
         raise ValueError("fit needs concrete arrays; got traced ones. Inside jit or vmap call jaxmlp.train.")
+    checks.check_key(key)
     x, y, weights = check_batch(params, x, y, model, weights)
     check_training(x, y, model, epochs=epochs, batch_size=batch_size)
     weights = example_weights(params, y, model, weights, class_weights)

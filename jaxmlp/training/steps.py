@@ -44,9 +44,10 @@ def init_state(params: Params, optimizer: Optimizer, key: Array) -> TrainState:
         A `TrainState`.
 
     Raises:
-        ValueError: If `params` is no network.
+        ValueError: If `params` is no network, or `key` no PRNG key.
     """
     checks.check_params(params)
+    checks.check_key(key)
     return copied(new_state(params, optimizer, key))  # every leaf: some optimizers keep the params
 
 
