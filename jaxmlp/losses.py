@@ -221,7 +221,7 @@ def _separable(
 ) -> Loss:
     """Make a loss that is a sum over outputs: S is diagonal, `root(o, y) (d_L,)` the roots of the second derivatives.
 
-    Their squares may overflow where what they are multiplied by is as small.
+    Roots, as they are finite where the second derivatives overflow: 1 / p, and not 1 / p**2.
     """
     products = {"hessian_product": _Diagonal(root, 2), "factor_product": _Diagonal(root, 1)}
     return Loss(name, value, gradient, _Diagonal(root, 0), **products, **kinds)

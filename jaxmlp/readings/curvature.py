@@ -246,10 +246,10 @@ def kfac_factors(
 
     The block is exactly A (x) G for a single example, and for a linear network under squared error.
 
-    The GGN is the Fisher matrix of the network's distribution where the loss reads logits (`softmax_cross_entropy`,
-    `sigmoid_cross_entropy`), `poisson_nll`'s log-rates, or values under squared error. A loss that reads probabilities
-    has another Hessian: that of `categorical_cross_entropy` has rank one for a label, and "exact" is "empirical" there.
-    Prefer the loss on logits.
+    Where the loss reads logits (`softmax_cross_entropy`, `sigmoid_cross_entropy`), the log of a rate (`poisson_nll`) or
+    values (squared errors), the GGN is the Fisher matrix of the distribution that the outputs describe. Where it reads
+    probabilities it is not, as its Hessian in them depends on the label: under `categorical_cross_entropy` "exact" is
+    "empirical". Prefer the loss on logits.
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.

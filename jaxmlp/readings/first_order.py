@@ -77,6 +77,9 @@ def per_example_norms(tape: Tape) -> Array:
 
     |g_n|**2 = sum_l (1 + |a_{l-1}[n]|**2) |delta_l[n]|**2. Goodfellow 2015, arXiv 1510.01799.
 
+    The squares are float32's, or float64's: in float32 an |a| or |delta| of 2e19 makes a norm inf or nan, and a |delta|
+    below 1e-19 counts as 0.
+
     Args:
         tape: of a batch.
 
@@ -105,8 +108,8 @@ def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float, *, weights: Ar
 
     Returns:
         `[(dW_1, db_1), ..., (dW_L, db_L)]`, a list or tuple as the tape's params were; 1.1 gradients, the tape
-        included. Its norm is at most C sum_n |w_n|, up to rounding:
-        0.6 % in bfloat16, so privacy wants float32.
+        included. Its norm is at most C sum_n |w_n|, up to rounding: 0.6 % in bfloat16, and in float16 a half where C
+        is 1e-6, so privacy wants float32.
 
     Raises:
         ValueError: If `max_norm` is not a scalar, or negative or nan, or `weights` is not `(n,)`.
