@@ -154,7 +154,7 @@ def measure(
     )
 
 
-@functools.partial(jax.jit, static_argnames="model")
+@jax.jit
 def read(
     networks: Any, x: jax.Array, y: jax.Array, model: jaxmlp.Model
 ) -> tuple[LayerStatistics, jax.Array, jax.Array]:
@@ -169,7 +169,7 @@ def read(
     return jax.vmap(of_one)(networks)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "epochs"))
+@functools.partial(jax.jit, static_argnames="epochs")
 def learn(
     params: Any, rates: jax.Array, x: jax.Array, y: jax.Array, model: jaxmlp.Model, epochs: int, batch_size: int = 64
 ) -> jax.Array:

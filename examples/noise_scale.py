@@ -16,8 +16,8 @@ One sees the noise scale stay near 20 examples until the loss is 0.5, and then g
 law describes the steps to within 7 to 11 %. The mean noise scale is 1.1, 0.86, 1.5 and 2.6 times the B_critical fitted
 for the losses 0.5, 0.2, 0.1 and 0.05: it tells the useful batch size well at first and too large later, when it also
 depends on the batch size of the run itself (102 to 482 for the last loss). It leaves the curvature out, as the paper
-says of this simple form; and S_min and B_critical, from medians of 8 seeds and rates a factor of 2 apart, are
-themselves sure to some 20 % only.
+says of this simple form; and S_min and B_critical, from medians of 8 seeds and rates a factor of 2 apart, are rough
+themselves.
 """
 
 import argparse
@@ -41,11 +41,11 @@ STYLES = (("C0", "o", "-"), ("C1", "s", "--"), ("C3", "^", ":"), ("k", "D", "-."
 
 
 class Sweep(NamedTuple):
-    """What came of one batch size.
+    """What came of one batch size; all but `needed` at the best rate for the last target.
 
     Attributes:
         needed: `(targets,)`, the steps to each target, at the best rate for it; inf where no rate came to it.
-        rate: the best for the last target. The rest was measured at it:
+        rate: that best rate.
         steps: `(checks,)`, when.
         losses: `(seeds, checks)`, over the whole training set.
         noise: `(seeds, checks)`, the noise scale of the whole training set.
@@ -94,8 +94,8 @@ def main(
         targets: training losses, falling.
         rates: learning rates, all tried for every batch size.
         seeds: runs for each of them.
-        steps: a run with batches of B takes this many and
-        examples: / B more.
+        steps: what every run takes, whatever its batches.
+        examples: a run with batches of B takes steps + examples / B.
         picture: where to draw.
     """
     digits, labels = load_digits(return_X_y=True)
@@ -242,7 +242,7 @@ def draw(
     ax.set(xscale="log", yscale="log", xlabel="batch size B (examples)", ylabel="steps to the loss, at the best rate")
     ax.set_xticks(list(sweeps), [str(B) for B in sweeps], minor=False)
     ax.set_xticks([], minor=True)
-    ax.set_title("Larger batches save steps up to about the noise scale (bar)")
+    ax.set_title("At first, larger batches save steps up to about the noise scale (bar)")
     ax.legend(title="critical batch size fitted, noise scale measured")
     figure.savefig(path, dpi=120)
     plt.close(figure)

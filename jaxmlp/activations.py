@@ -23,7 +23,7 @@ class Activation:
         derivative: f'(z), of the shape of z; None where f is not elementwise.
         second_derivative: f''(z), or None: then the readings that need it refuse.
         jacobian_product: where f is not elementwise: `(z, da) -> dz`, each `(..., d)`: the rows of da times the
-            Jacobians da/dz.
+            Jacobians J(z) of f.
         jacobian_product_tangent: of (z, da, Rz), how `jacobian_product(z, da)` changes as z does by Rz, or None: then
             the readings that need it refuse. Curvature readings take the Jacobian to be symmetric, as softmax's is.
     """
@@ -88,7 +88,7 @@ class Activation:
         if self.jacobian_product_tangent is not None:
             change = self.jacobian_product_tangent(z, da, Rz)
             return self.pullback(z, Rda) + self._like(z, "jacobian_product_tangent", change)
-        if self.second_derivative is _zeros:  # a compiler must not leave out what is multiplied by 0
+        if self.second_derivative is _zeros:  # XLA would compute da * 0 * Rz, as it is nan where one is
             return self.pullback(z, Rda)
         return self.pullback(z, Rda) + da * self._second(z) * Rz
 

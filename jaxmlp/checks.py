@@ -126,7 +126,7 @@ def check_shapes(name: str, tree: Any, shapes: Sequence[tuple[tuple[int, ...], t
         got = _brief(tree)
     if isinstance(got, list) and got == list(shapes):
         for leaf in (leaf for layer in tree for leaf in layer):
-            numbers(name, leaf)
+            as_numbers(name, leaf)
     else:
         raise ValueError(f"{name} must have the shapes of params, [(W, b), ...] = {list(shapes)}; got {got}.")
 
@@ -210,7 +210,7 @@ def check_target_values(y: ArrayLike, targets: str) -> None:
     if targets == "signs" and not np.all(abs(values) == 1):
         wrong = values[abs(values) != 1][0]
         fix = " Write 2 * y - 1." if set(np.unique(values)) <= {0, 1} else ""
-        raise ValueError(f"y must be -1 or 1 for the hinge loss; got {wrong}.{fix}")
+        raise ValueError(f"y must be -1 or 1 for a loss of signs, such as hinge; got {wrong}.{fix}")
     if targets == "binary" and not np.all((values >= 0) & (values <= 1)):
         wrong = values[~((values >= 0) & (values <= 1))][0]
         fix = " Write (y + 1) / 2." if set(np.unique(values)) <= {-1, 1} else ""
@@ -232,7 +232,7 @@ def check_weights(name: str, weights: ArrayLike, n: int) -> None:
         raise ValueError(f"{name} must have shape ({n},), one for each example; got {weights.shape}.")
 
 
-def numbers(name: str, x: Any) -> ArrayLike:
+def as_numbers(name: str, x: Any) -> ArrayLike:
     """Return anything that holds real numbers as an array.
 
     Args:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxmlp.types import Array
 
 NARROW = 16  # outputs, up to which (dz^T a)^T takes less time than a^T dz
-FEW = 512  # examples, up to which it pays to turn round small arrays
-COPY = 2**17  # numbers, up to which it pays to turn round the input of a wide layer
+FEW = 512  # examples, up to which it pays to transpose small arrays
+COPY = 2**17  # numbers, up to which it pays to transpose the input of a wide layer
 
 
 def dense(a: Array, W: Array, b: Array) -> Array:
@@ -76,18 +76,19 @@ def dense_vjp_params(a: Array, dz: Array) -> tuple[Array, Array]:
 def _product(a: Array, dz: Array) -> Array:
     """a^T dz, in the way that takes a CPU the least time.
 
-    There XLA takes longer over a product whose left operand is yet to be turned round. It pays to do that before where
-    layers are small, or wide with few examples: a gradient then takes up to a quarter less time. Where outputs are few,
-    dz is the one to turn, in (dz^T a)^T. `examples/benchmarks/gradient_cost.py` measures it.
+    XLA is slow there at a product that has to transpose its left operand. Where layers are small, or wide with few
+    examples, it is faster to transpose that first, into an array of its own: a gradient takes up to a quarter less
+    time. Where outputs are few, dz is the one to transpose, in (dz^T a)^T. `examples/benchmarks/gradient_cost.py`
+    measures it.
     """
     if _narrow(a, dz):
-        dz_T = _turned(dz) if len(dz) <= FEW else dz.T
-        return jax.lax.optimization_barrier(dz_T @ a).T  # without a barrier XLA would turn the product round again
-    return _turned(a) @ dz if _pays_to_turn(a, dz) else a.T @ dz
+        dz_T = _transposed(dz) if len(dz) <= FEW else dz.T
+        return jax.lax.optimization_barrier(dz_T @ a).T  # without a barrier XLA would make a^T dz of it
+    return _transposed(a) @ dz if _pays_to_transpose(a, dz) else a.T @ dz
 
 
-def _turned(a: Array) -> Array:
-    """a^T as an array of its own, not as a mark on the product that it goes into."""
+def _transposed(a: Array) -> Array:
+    """a^T as an array of its own, and not as part of the product that it goes into."""
     return jax.lax.optimization_barrier(a.T)
 
 
@@ -95,7 +96,7 @@ def _narrow(a: Array, dz: Array) -> bool:
     return dz.shape[1] <= NARROW and 2 * dz.shape[1] <= a.shape[1]
 
 
-def _pays_to_turn(a: Array, dz: Array) -> bool:
+def _pays_to_transpose(a: Array, dz: Array) -> bool:
     """Whether a copy of a takes less time than it saves in a^T dz."""
     n, d_in, d_out = *a.shape, dz.shape[1]
     small = n <= FEW and max(d_in, d_out) <= 128

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxmlp.types import Array
 
-BLOCK = 16  # examples whose S are made at a time, of losses that know no better
+BLOCK = 16  # examples whose S, or whose Hessians in one layer's z, are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def each_hessian_product(loss: Loss, outputs: Array, y: Array, v: Array) -> Arra
     """
     if loss.hessian_product is not None:
         return _of_shape(loss, "hessian_product", jax.vmap(loss.hessian_product)(outputs, y, v), outputs.shape)
-    count_factor_columns(loss, outputs, y)
+    count_factor_columns(loss, outputs, y)  # for its check
     factor = _need_factor(loss)
 
     def product(one: tuple[Array, Array, Array]) -> Array:
@@ -330,7 +330,7 @@ binary_cross_entropy = _separable(
     targets="binary",
     reads="probabilities",
 )
-"""-sum_j y_j log o_j + (1 - y_j) log(1 - o_j); its gradient is (o - y) / (o (1 - o)).
+"""-sum_j (y_j log o_j + (1 - y_j) log(1 - o_j)); its gradient is (o - y) / (o (1 - o)).
 
 Exact while o is not rounded to 0 or 1; there the loss is finite and its gradient 0. `sigmoid_cross_entropy` has no
 such limit."""
@@ -383,7 +383,7 @@ sigmoid_cross_entropy = _separable(
     targets="binary",
     reads="logits",
 )
-"""sum_j log(1 + exp(o_j)) - y_j o_j, which is binary cross-entropy of sigmoid(o), stable"""
+"""sum_j (log(1 + exp(o_j)) - y_j o_j), which is binary cross-entropy of sigmoid(o), stable"""
 
 
 def _softmax_cross_entropy(o: Array, y: Array) -> Array:
@@ -397,7 +397,7 @@ def _softmax_cross_entropy_gradient(o: Array, y: Array) -> Array:
 
 
 def _softmax_cross_entropy_factor(o: Array, y: Array) -> Array:
-    """S = (diag(p) - p p^T) diag(p)^(-1/2), times sqrt(sum_j y_j): S S^T = diag(p) - p p^T, as sum_j p_j = 1."""
+    """S = (diag(p) - p p^T) diag(p)^(-1/2), times sqrt(sum_j y_j): S S^T = (diag(p) - p p^T) sum_j y_j."""
     root = _softmax_root(o)
     return jnp.sqrt(jnp.sum(y)) * (jnp.diag(root) - (root * root)[:, None] * root[None, :])
 
@@ -470,7 +470,7 @@ def _huber_root(o: Array, y: Array) -> Array:
 
 
 huber = _separable("huber", _huber, _huber_gradient, _huber_root)
-"""sum_j r_j**2 / 2 where abs(r_j) <= 1, else abs(r_j) - 1/2, of r = o - y"""
+"""sum_j (r_j**2 / 2 where abs(r_j) <= 1, else abs(r_j) - 1/2), of r = o - y"""
 
 
 def _poisson_nll(o: Array, y: Array) -> Array:
@@ -486,7 +486,7 @@ def _poisson_nll_root(o: Array, y: Array) -> Array:
 
 
 poisson_nll = _separable("poisson_nll", _poisson_nll, _poisson_nll_gradient, _poisson_nll_root)
-"""sum_j exp(o_j) - y_j o_j, o the log of the rate; without log y!, which no parameter changes"""
+"""sum_j (exp(o_j) - y_j o_j), o the log of the rate; without log y!, which no parameter changes"""
 
 
 KNOWN = {

@@ -350,11 +350,11 @@ def check_batch(
         TypeError: If `model` is not a `Model`.
     """
     x = check_inputs(params, x, model, batch=True)
-    y = checks.numbers("y", y)  # no jax array yet: under jit that would hide concrete labels
+    y = checks.as_numbers("y", y)  # no jax array yet: under jit that would hide concrete labels
     outputs = (x.shape[0], params[-1][0].shape[1])
     checks.check_targets(y, outputs, classes=model.loss_function.targets == "classes")
     if weights is not None:
-        weights = checks.as_array(checks.numbers("weights", weights))
+        weights = checks.as_array(checks.as_numbers("weights", weights))
         checks.check_weights("weights", weights, x.shape[0])
     return x, checks.as_array(y), weights
 
@@ -378,6 +378,6 @@ def check_inputs(params: Params, x: ArrayLike, model: Model, *, batch: bool) -> 
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model; got {model!r:.60}. Write e.g. Model(activation='tanh').")
     checks.check_params(params)
-    x = checks.numbers("x", x)
+    x = checks.as_numbers("x", x)
     checks.check_inputs(x, params[0][0].shape[0], batch=batch)
     return checks.as_array(x)

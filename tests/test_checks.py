@@ -390,8 +390,8 @@ def test_train(change, message):
 
 
 KINDS = [
-    ("hinge", np.eye(3), r"y must be -1 or 1 for the hinge loss; got 0\.0\. Write 2 \* y - 1\."),
-    ("hinge", np.full((6, 3), 0.5), r"y must be -1 or 1 for the hinge loss; got 0\.5\.$"),
+    ("hinge", np.eye(3), r"y must be -1 or 1 for a loss of signs, such as hinge; got 0\.0\. Write 2 \* y - 1\."),
+    ("hinge", np.full((6, 3), 0.5), r"y must be -1 or 1 for a loss of signs, such as hinge; got 0\.5\.$"),
     ("sigmoid_cross_entropy", 2 * np.eye(3) - 1, r"y must lie between 0 and 1 .* got -1\.0\. Write \(y \+ 1\) / 2\."),
     ("sigmoid_cross_entropy", np.full((6, 3), np.nan), r"y must lie between 0 and 1 for a binary loss; got nan\.$"),
 ]  # fmt: skip

@@ -12,12 +12,12 @@ into every layer's delta, is worth 1 to 5 %. In the gradient of softmax cross-en
 fuse with that over the exponentials: as a loop of its own it cost 3 % at (784, 128, 10).
 
 The rest of the difference is how a^T dz is multiplied (`dense._product`). On CPU, XLA is slow at products whose left
-operand it has to turn round. Where a layer has few outputs, dz is the one to turn, in (dz^T a)^T: 3 to 10 % of a
-classifier's gradient. Turning a before the product costs a copy, which takes as long as the product saves where widths
+operand it has to transpose. Where a layer has few outputs, dz is the one to transpose, in (dz^T a)^T: 3 to 10 % of a
+classifier's gradient. Transposing a before the product costs a copy, which takes as long as the product saves where widths
 differ much (n = 64 into 300 outputs: 3 to 30 % lost). It saves 5 to 25 % of a gradient where all widths are up to 128
 and examples up to 512, the more the fewer there are ((2, 16, 16, 2), n = 16: 0.74 of autodiff), and 5 to 15 % from 128
 examples into 256 to 512 outputs; in the largest networks nothing, and memory: with 512 inputs at n = 512 it costs 1 %
-of a gradient. All of this is less where a machine multiplies faster. Turning W before dz W^T saves nothing.
+of a gradient. All of this is less where a machine multiplies faster. Transposing W before dz W^T saves nothing.
 """
 
 import argparse

@@ -15,7 +15,7 @@ quarter faster for some seconds; a gradient timed right after its row is in the 
 not be. After rows of gigabytes a gradient of the same round took twice its time, which made these rows look cheaper.
 
 Which of two ways is faster changes with the machine and with jax, by a few hundredths: where they take the same time on
-the whole, the shorter one stands. Turning round a, or c * a, before its product in layers as large as these saved 2 to
+the whole, the shorter one stands. Transposing a, or c * a, before its product in layers as large as these saved 2 to
 5 % on a machine of 205 GFLOP/s and costs 1 to 4 % on one of 325. The tape's gradient costs 4 to 5 % more than
 `value_and_grad`, which multiplies by c once, at the outputs: c * delta is another pass over every delta. An output as
 large as the parameters costs 5 % beside its product, in pages that the system hands out. The mean gradient's product is

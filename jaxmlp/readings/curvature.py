@@ -8,7 +8,7 @@ Pearlmutter's R-operator is the derivative along a direction V in the parameters
 have their numbers from `docs/curvature.md`; costs are those of `examples/benchmarks/readings.py`, in gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -20,8 +20,6 @@ from jaxmlp.backprop import backward_pass, forward_pass, same_kind
 from jaxmlp.dense import dense, dense_vjp_input, dense_vjp_params
 from jaxmlp.model import Model, check_inputs, prepare_batch
 from jaxmlp.types import Array, ArrayLike, Params
-
-BLOCK = 16  # examples whose (d, d) Hessians `hessian_diagonal` holds at a time
 
 
 def hessian_vector_product(
@@ -40,7 +38,8 @@ def hessian_vector_product(
     Rdz_l = Rda_l * f_l'(z_l) + da_l * f_l''(z_l) * Rz_l                     (eq. 12)
     RdW_l = a_{l-1}^T Rdz_l + Ra_{l-1}^T dz_l,  Rdb_l = sum_n Rdz_l[n]       (eq. 13)
 
-    with Rda_l = Rdz_{l+1} W_{l+1}^T + dz_{l+1} V_{l+1}^T. Pearlmutter 1994, Fast Exact Multiplication by the Hessian,
+    with Rda_l = Rdz_{l+1} W_{l+1}^T + dz_{l+1} V_{l+1}^T; da_L is c times the gradient of loss_n in a_L, and so
+    dz_l = c * delta_l. Pearlmutter 1994, Fast Exact Multiplication by the Hessian,
     Neural Computation 6.
 
     Args:
@@ -61,7 +60,7 @@ def hessian_vector_product(
     vector = _checked_vector(vector, params)
     fs, loss = model.layer_activations(len(params)), model.loss_function
     inputs, zs, outputs = forward_pass(params, x, model)
-    Rinputs, Rzs, Routputs = _forward_change(params, vector, inputs, zs, fs)
+    Rinputs, Rzs, Routputs = _forward_tangent(params, vector, inputs, zs, fs)
 
     da = c[:, None] * losses.each_gradient(loss, outputs, y)
     Rda = c[:, None] * losses.each_hessian_product(loss, outputs, y, Routputs)
@@ -109,7 +108,7 @@ def ggn_vector_product(
     vector = _checked_vector(vector, params)
     fs = model.layer_activations(len(params))
     inputs, zs, outputs = forward_pass(params, x, model)
-    _, _, Routputs = _forward_change(params, vector, inputs, zs, fs)
+    _, _, Routputs = _forward_tangent(params, vector, inputs, zs, fs)
     Rda = c[:, None] * losses.each_hessian_product(model.loss_function, outputs, y, Routputs)
     dzs = backward_pass(params, zs, Rda, model)
     return same_kind(params, [dense_vjp_params(a, dz) for a, dz in zip(inputs, dzs, strict=True)])
@@ -128,9 +127,10 @@ def ggn_diagonal(
 
     of W_l: (a_{l-1}**2)^T (c * sum_s dz_l(s)**2),  of b_l: sum_n c_n sum_s dz_l(s)[n]**2
 
-    Each column s of S_n goes back through the network as a derivative in the outputs would (eqs. 4 and 5). The estimate
-    sends back the one vector S_n e_n, with random signs e_n. Dangel et al. 2020 (BackPACK), arXiv 1912.10985. The
-    loss's Hessian is that in the outputs, as `kfac_factors` explains.
+    Each column s of S_n goes back through the network as a derivative in the outputs would (eqs. 4 and 5). Dangel et
+    al. 2020 (BackPACK), arXiv 1912.10985. The estimate sends back the one vector S_n e_n, with random signs e_n, as
+    Hutchinson 1990, Communications in Statistics 19, estimates a trace; BackPACK draws a label from the network's own
+    distribution instead. The loss's Hessian is that in the outputs, as `kfac_factors` explains.
 
     Args:
         params: `[(W_1, b_1), ..., (W_L, b_L)]`.
@@ -169,7 +169,7 @@ def hessian_diagonal(
 ) -> Any:
     """Return the diagonal of H, exact, by the recursion of its blocks.
 
-    Hz_{l} = diag(f_l') W_{l+1} Hz_{l+1} W_{l+1}^T diag(f_l') + diag(f_l'' * (delta_{l+1} W_{l+1}^T))    (eq. 14)
+    Hz_l = diag(f_l') W_{l+1} Hz_{l+1} W_{l+1}^T diag(f_l') + diag(f_l'' * (delta_{l+1} W_{l+1}^T))    (eq. 14)
 
     is the Hessian of loss_n in z_l[n]; of W_l the diagonal is (a_{l-1}**2)^T (c * diag(Hz_l)), and of b_l
     sum_n c_n diag(Hz_l[n]). Botev et al. 2017, arXiv 1706.03662.
@@ -222,7 +222,7 @@ def hessian_diagonal(
                 diagonals.append(jnp.diagonal(H))
         return diagonals[::-1]
 
-    diagonals = jax.lax.map(example, (zs[-1], outputs, y, da, slopes, bends), batch_size=BLOCK)
+    diagonals = jax.lax.map(example, (zs[-1], outputs, y, da, slopes, bends), batch_size=losses.BLOCK)
     return same_kind(params, [dense_vjp_params(a * a, c[:, None] * d) for a, d in zip(inputs, diagonals, strict=True)])
 
 
@@ -242,9 +242,10 @@ def kfac_factors(
 
     where s goes back from the outputs as in `ggn_diagonal`: every column of S_n ("exact"), the one vector S_n e_n with
     random signs e_n ("sampled", unbiased), or the gradient of loss_n ("empirical", the empirical Fisher matrix's).
-    Martens and Grosse 2015, arXiv 1503.05671, section 3; "exact" is Botev et al.'s KFLR, arXiv 1706.03662.
+    Martens and Grosse 2015, arXiv 1503.05671, section 3, who draw labels in place of signs; "exact" is Botev et al.'s
+    KFLR, arXiv 1706.03662.
 
-    The block is exactly A (x) G for a single example, and for a linear network under squared error.
+    By "exact", the block equals A (x) G for a single example, and for a linear network under squared error.
 
     Where the loss reads logits (`softmax_cross_entropy`, `sigmoid_cross_entropy`), the log of a rate (`poisson_nll`) or
     values (squared errors), the GGN is the Fisher matrix of the distribution that the outputs describe. Where it reads
@@ -262,7 +263,7 @@ def kfac_factors(
 
     Returns:
         `[(A_1 (d_0 + 1, d_0 + 1), G_1 (d_1, d_1)), ...]`, a list or tuple as `params` is. The bias is the last row of
-        A: the block belongs to the rows of W_l and below them b_l, numbered row by row. G carries the reduction. With
+        A: the block's parameters are the rows of W_l, one after the other, and then b_l. G carries the reduction. With
         the gradient, 2.1 gradients for one vector, 7.5 for ten.
 
     Raises:
@@ -361,7 +362,7 @@ def input_laplacian(params: Params, x: ArrayLike, model: Model = Model()) -> Arr
     return laplacian  # type: ignore[return-value]
 
 
-def _forward_change(
+def _forward_tangent(
     params: Params, vector: Params, inputs: Sequence[Array], zs: Sequence[Array], fs: Sequence[Activation]
 ) -> tuple[list[Any], list[Array], Array]:
     """Ra_{l-1} and Rz_l of every layer and Ra_L, as the parameters change by the vector (eq. 10); Ra_0 is None."""
@@ -377,7 +378,12 @@ def _forward_change(
 
 
 def _over_factor(
-    add: Any, start: list[Array], outputs: Array, y: Array, model: Model, key: Array | None
+    add: Callable[[list[Array], Array], list[Array]],
+    start: list[Array],
+    outputs: Array,
+    y: Array,
+    model: Model,
+    key: Array | None,
 ) -> list[Array]:
     """Add up over the columns s `(n, d_L)` of the factors S_n; with a key, over S_n e_n with random signs e_n alone."""
     loss = model.loss_function

@@ -43,7 +43,7 @@ def layer_statistics(tape: Tape) -> LayerStatistics:
         tape: of a batch of at least one example.
 
     Returns:
-        `LayerStatistics`; it costs half of a gradient, for `gradient_rms`.
+        `LayerStatistics`; with the gradient, 1.2 gradients.
     """
     of_loss = gradients(tape)
     activations, zs = [*tape.inputs[1:], tape.outputs], tape.preactivations
