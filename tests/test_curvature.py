@@ -263,7 +263,7 @@ def test_weights_count_as_they_do_in_the_loss():
 
 def test_more_examples_than_a_block():
     """`hessian_diagonal` takes them block by block: 2.5 blocks are the mean of their parts."""
-    n = 5 * curvature.BLOCK // 2
+    n = 5 * losses.BLOCK // 2
     problem = Problem((3, 4, 2), Model("tanh", "identity", "half_squared_error"), n, False)
     params, x, y, _ = problem.draw()
     of = jax.jit(lambda x, y: curvature.hessian_diagonal(params, x, y, problem.model))

@@ -2,7 +2,8 @@
 
 g_n is the gradient of the one-example loss loss_n; of layer l it is g_n[W_l] = a_{l-1}[n]^T delta_l[n] and
 g_n[b_l] = delta_l[n] (docs/readings.md). Being of rank one, it need not be made to be measured: only
-`per_example_gradients` makes it, and `gram_matrix` where it is no larger than a_{l-1} or delta_l. Below, a and delta stand for those of one layer, and sums over l are over the layers.
+`per_example_gradients` makes it, and `gram_matrix` where it is no larger than a_{l-1} or delta_l. Below, a and delta
+stand for those of one layer, and sums over l are over the layers.
 
 Costs are those of `examples/benchmarks/readings.py`, as multiples of one gradient, with the tape and, where it is said,
 the gradient included; sample weights enter `gradients` alone.
@@ -367,6 +368,7 @@ def _squared_norms(a: Array) -> Array:
 def _apart(squares: Array) -> Array:
     """Keep the compiler from looking at squares and their sum together, where that halves the time.
 
-    jax 0.9 would sum them in two loops with an array between. On later releases a barrier costs memory, and no less time.
+    jax 0.9 would sum them in two loops with an array between. On later releases a barrier costs memory and saves
+    nothing.
     """
     return jax.lax.optimization_barrier(squares) if jax.__version_info__ < (0, 10) else squares
