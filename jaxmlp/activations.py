@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmlp.types import Array
 
@@ -20,7 +21,7 @@ class Activation:
     Attributes:
         name: as in `Model(activation=name)`.
         fn: f, z `(..., d)` to a `(..., d)`.
-        derivative: f'(z), of the shape of z; None where f is not elementwise.
+        derivative: f'(z), of the shape of z, or a number; None where f is not elementwise.
         second_derivative: f''(z), or None: then the readings that need it refuse.
         jacobian_product: where f is not elementwise: `(z, da) -> dz`, each `(..., d)`: the rows of da times the
             Jacobians J(z) of f.
@@ -119,9 +120,11 @@ class Activation:
 
     def _like(self, z: Array, part: str, got: Array) -> Array:
         """What one's own function makes of z, checked: another shape might broadcast in silence."""
-        if getattr(got, "shape", None) != z.shape:
+        if isinstance(got, int | float | np.number):
+            return jnp.full_like(z, got)
+        if getattr(got, "shape", None) != np.shape(z):
             raise ValueError(
-                f"the {part} of activation {self.name!r} must have the shape of z, {z.shape}; "
+                f"the {part} of activation {self.name!r} must have the shape of z, {np.shape(z)}; "
                 f"got {getattr(got, 'shape', type(got).__name__)}."
             )
         return got

@@ -249,7 +249,10 @@ def as_numbers(name: str, x: Any) -> ArrayLike:
         except ValueError:
             raise ValueError(f"{name} must be an array; got {_brief(x)} whose rows differ in length.") from None
     if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
-        raise ValueError(f"{name} must be real numbers; got {x.dtype}.")
+        fix = (
+            f" Write np.asarray({name}, float)." if x.dtype == object and x.size and np.ravel(x)[0] is not None else ""
+        )
+        raise ValueError(f"{name} must be real numbers; got {x.dtype}.{fix}")
     return x
 
 
@@ -264,10 +267,13 @@ def check_key(key: Any) -> None:
     """
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", ())
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        if shape != ():
-            raise ValueError(f"key must be one PRNG key; got keys of shape {shape}. Write key[0], or vmap over them.")
-    elif dtype != np.uint32 or len(shape) != 1:
+        many = shape
+    elif dtype == np.uint32 and shape:
+        many = shape[:-1]
+    else:
         raise ValueError(f"key must be a PRNG key; got {_brief(key)}. Write jax.random.key(0).")
+    if many:
+        raise ValueError(f"key must be one PRNG key; got keys of shape {many}. Write key[0], or vmap over them.")
 
 
 def check_not_empty(x: ArrayLike) -> None:

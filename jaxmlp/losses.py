@@ -71,11 +71,11 @@ def coefficients(loss: Loss, n: int, weights: Array | None, dtype: jnp.dtype) ->
     """
     if weights is None:
         return jnp.full(n, 1 / max(n, 1) if loss.reduction == "mean" else 1, dtype)
-    weights = weights.astype(dtype)
     if loss.reduction == "sum":
-        return weights
-    total = jnp.sum(widened(weights))
-    return jnp.where(total == 0, 0, widened(weights) / jnp.where(total == 0, 1, total)).astype(dtype)
+        return weights.astype(dtype)
+    weights = weights.astype(_wide(dtype))
+    total = jnp.sum(weights)
+    return jnp.where(total == 0, 0, weights / jnp.where(total == 0, 1, total)).astype(dtype)
 
 
 def widened(a: Array) -> Array:
@@ -84,7 +84,11 @@ def widened(a: Array) -> Array:
     Args:
         a: floating-point numbers.
     """
-    return a if jnp.finfo(a.dtype).bits >= 32 else a.astype(jnp.float32)
+    return a.astype(_wide(a.dtype))
+
+
+def _wide(dtype: jnp.dtype) -> jnp.dtype:
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
 def each(loss: Loss, outputs: Array, y: Array) -> Array:
@@ -163,11 +167,11 @@ def count_factor_columns(loss: Loss, outputs: Array, y: Array) -> int:
     """
     one = jax.ShapeDtypeStruct(outputs.shape[1:], outputs.dtype)
     S = jax.eval_shape(_need_factor(loss), one, one)
-    shape = getattr(S, "shape", ())
-    if len(shape) != 2 or shape[:1] != one.shape:
+    shape = getattr(S, "shape", None)
+    if shape is None or len(shape) != 2 or shape[:1] != one.shape:
         raise ValueError(
             f"the hessian_factor of loss {loss.name!r} must have shape ({one.shape[0]}, k) for one example, "
-            f"a row for each output; got {shape or type(S).__name__}."
+            f"a row for each output; got {type(S).__name__ if shape is None else shape}."
         )
     return shape[1]
 
@@ -387,7 +391,7 @@ sigmoid_cross_entropy = _separable(
 
 
 def _softmax_cross_entropy(o: Array, y: Array) -> Array:
-    return -jnp.sum(y * _log_softmax(o))
+    return -jnp.sum(y * _log_softmax(o).astype(o.dtype))
 
 
 def _softmax_cross_entropy_gradient(o: Array, y: Array) -> Array:
@@ -417,12 +421,12 @@ def _softmax_cross_entropy_factor_product(o: Array, y: Array, e: Array) -> Array
 
 def _softmax_root(o: Array) -> Array:
     """sqrt(p), by the logs: a square root has no derivative where p is rounded to 0."""
-    return jnp.exp(_log_softmax(o) / 2)
+    return jnp.exp(_log_softmax(o) / 2).astype(o.dtype)
 
 
 def _log_softmax(o: Array) -> Array:
-    """log p; in halves the sum of exp(o_j) over many classes would overflow."""
-    return jax.nn.log_softmax(widened(o)).astype(o.dtype)
+    """log p in at least float32: in halves the sum of exp(o_j) over many classes would overflow."""
+    return jax.nn.log_softmax(widened(o))
 
 
 softmax_cross_entropy = Loss(

@@ -34,7 +34,8 @@ def compute(request):
         (jnp.ones(()), r"x must have shape \(n, 4\).*got \(\)"),
         (jnp.ones((6, 4), complex), "x must be real numbers; got complex"),
         (np.full((6, 4), "a"), "x must be real numbers; got <U1"),
-        (None, "x must be real numbers; got object"),
+        (None, r"x must be real numbers; got object\.$"),
+        (np.ones((6, 4), object), r"x must be real numbers; got object\. Write np\.asarray\(x, float\)\."),
         ([[1, 2], [3]], "x must be an array; got list of 2 whose rows differ in length"),
     ],
 )
@@ -133,6 +134,7 @@ def test_tables_are_arrays(compute):
         (None, "key must be a PRNG key; got NoneType"),
         (np.ones(2), r"key must be a PRNG key; got ndarray of shape \(2,\)"),
         (np.uint32(0), "key must be a PRNG key; got uint32"),
+        (np.ones((3, 2), np.uint32), r"key must be one PRNG key; got keys of shape \(3,\)\. Write key\[0\]"),
     ],
 )
 def test_keys(key, wrong, message):
@@ -306,6 +308,16 @@ def test_ones_own_loss_that_makes_a_tuple(compute):
     pair = losses.Loss("mine", lambda o, y: (jnp.sum(o), o), losses.half_squared_error.gradient)
     with pytest.raises(ValueError, match=r"value of loss 'mine' must have shape \(\) for one example; got tuple"):
         compute(PARAMS, X, Y, Model(loss=pair))
+
+
+def test_ones_own_activation_may_have_a_constant_slope(compute):
+    doubled = activations.Activation("doubled", lambda z: 2 * z, lambda z: 2.0, lambda z: 0)
+    linear = [(2 * W, 2 * b) for W, b in PARAMS]
+    got = jaxmlp.forward(PARAMS, X, Model(doubled, doubled))
+    np.testing.assert_allclose(got, jaxmlp.forward(linear, X, Model("identity")), rtol=1e-5)
+    assert jaxmlp.check_gradients(PARAMS, X, Y, Model(doubled)).ok
+    np.testing.assert_allclose(activations.tanh(0.5), np.tanh(0.5), rtol=1e-6)
+    compute(PARAMS, X, Y, Model(doubled))
 
 
 def test_ones_own_activation_of_the_wrong_shape(compute):

@@ -73,6 +73,18 @@ def test_squares_that_float16_cannot_hold():
         np.testing.assert_allclose(got.activation_rms.astype(jnp.float32), size, rtol=2e-3)
 
 
+def test_the_derivative_where_nothing_passes_is_finite():
+    """All hidden ReLUs are off: their deltas are 0, and so is the rms, whatever one changes."""
+    params = random_params((3, 4, 2))
+    params[0] = (params[0][0], params[0][1] - 100)
+
+    def size(params):
+        tape = jaxmlp.backward(params, jnp.ones((5, 3), DTYPE), jnp.ones((5, 2), DTYPE), Model("relu"))
+        return sum(jnp.sum(field) for field in layer_statistics(tape))
+
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(jax.grad(size)(params)))
+
+
 def test_dead_units_are_counted():
     params = random_params((8, 40, 3))
     off = jnp.where(jnp.arange(40) < 10, -100, 0).astype(DTYPE)

@@ -195,7 +195,8 @@ def test_coefficients():
 def test_coefficients_in_halves_of_many_examples():
     """Whose weights have a sum that float16 cannot hold."""
     n = 70_000
-    for weights in (None, jnp.ones(n, jnp.float16), jnp.full(n, 100, jnp.float16)):
+    sizes = (None, 1, 100, 1e6, 1e-9)  # the last two beyond float16
+    for weights in (None if w is None else jnp.full(n, w, jnp.float32) for w in sizes):
         c = coefficients(losses.mean_squared_error, n, weights, jnp.float16)
         assert c.dtype == jnp.float16
         np.testing.assert_allclose(c.astype(jnp.float32), 1 / n, rtol=5e-3)  # a subnormal number
@@ -219,6 +220,15 @@ def test_softmax_cross_entropy_in_halves_with_many_classes():
         np.testing.assert_allclose(gradient[[3, 4]], [-1, 1 / k], rtol=5e-3)
         S_e = f(loss.factor_product)(o, y, y)
         np.testing.assert_allclose(np.asarray(S_e, np.float64)[3], k**-0.5, rtol=5e-3)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_factors_of_softmax_cross_entropy_in_halves_are_as_exact_as_their_dtype(dtype):
+    o = jnp.asarray(5 * np.random.default_rng(0).normal(size=10), dtype)
+    exact = losses.softmax_cross_entropy.hessian_factor(o.astype(jnp.float32), jax.nn.one_hot(3, 10))
+    got = losses.softmax_cross_entropy.hessian_factor(o, jax.nn.one_hot(3, 10, dtype=dtype))
+    epsilon = float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(got.astype(jnp.float32), exact, rtol=4 * epsilon, atol=4 * epsilon)
 
 
 @pytest.mark.parametrize("k", [300, 5000])

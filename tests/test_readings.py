@@ -288,6 +288,23 @@ def test_norms_of_halves_are_summed_in_more(dtype):
     np.testing.assert_allclose(np.linalg.norm(flat(got).astype(np.float32)), 9, rtol=2e-2)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize(("n", "d", "size"), [(1000, 3, 3.0), (60_000, 3, 1e-2), (6000, 20, 1e-2)])
+def test_moments_of_halves_are_those_of_wider_numbers(dtype, n, d, size):
+    """Where a sum over the batch overflows float16, and what is divided by n underflows."""
+    rng = np.random.default_rng(0)
+    a = jnp.asarray(1 + rng.normal(size=(n, d)), dtype)
+    delta = jnp.asarray(size * (1 + rng.normal(size=(n, 2))) + size * np.asarray(a[:, :1], float), dtype)
+    losses = jnp.zeros(n, dtype)
+    tape = Tape(losses[0], losses, losses, [a], [delta], losses, [delta])
+    wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), tape)
+    epsilon = float(jnp.finfo(dtype).eps)
+    for name in ("second_moments", "variances", "noise_scale"):
+        got, want = READINGS[name](tape), READINGS[name](wide)
+        assert {leaf.dtype for leaf in jax.tree.leaves(got)} == {jnp.dtype(dtype)}
+        np.testing.assert_allclose(flat(got).astype(np.float32), flat(want), rtol=2 * epsilon, err_msg=name)
+
+
 def largest_array(f, *args):
     """The most numbers in any array that a program makes on its way."""
 

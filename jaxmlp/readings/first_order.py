@@ -110,8 +110,8 @@ def clipped_gradient_sum(tape: Tape, max_norm: ArrayLike | float, *, weights: Ar
 
     Returns:
         `[(dW_1, db_1), ..., (dW_L, db_L)]`, a list or tuple as the tape's params were; 1.1 gradients, the tape
-        included. Its norm is at most C sum_n |w_n|, up to rounding: 0.6 % in bfloat16, and in float16 a half where C
-        is 1e-6, so privacy wants float32.
+        included. Its norm is at most C sum_n |w_n|, up to rounding: 0.6 % in bfloat16, and in float16 several times C
+        where C is 1e-6, so privacy wants float32.
 
     Raises:
         ValueError: If `max_norm` is not a scalar, or negative or nan, or `weights` is not `(n,)`.
@@ -141,8 +141,9 @@ def second_moments(tape: Tape) -> Any:
         `[(of W_1, of b_1), ...]`, a list or tuple as the tape's params were; 0 for an empty batch. With the gradient,
         1.45 gradients.
     """
-    n = _at_least_one(tape)
-    return same_kind(tape.deltas, [dense_vjp_params(a * a, delta * delta / n) for a, delta in _layers(tape)])
+    n, wide = _at_least_one(tape), jax.tree.map(widened, tape)
+    moments = [dense_vjp_params(a * a, delta * delta / n) for a, delta in _layers(wide)]
+    return _narrowed(same_kind(tape.deltas, moments), tape)
 
 
 def variances(tape: Tape) -> Any:
@@ -156,8 +157,8 @@ def variances(tape: Tape) -> Any:
     The terms are as small as the variance itself, unless a and delta move against each other so that their product
     stays near its mean. delta' is the mean gradient of b, and C that of W less a'^T delta', so that the products are
     two more than the gradient's. The difference of moments, mean g**2 - (mean g)**2, would in float32 have no correct
-    digit where the mean is 10^4 deviations; this has three. Derived here; the peer is BackPACK's `Variance`, Dangel et
-    al. 2020, arXiv 1912.10985.
+    digit where the mean is 10^4 deviations; this has three, of up to a million examples. Derived here; the peer is
+    BackPACK's `Variance`, Dangel et al. 2020, arXiv 1912.10985.
 
     Args:
         tape: of a batch.
@@ -166,7 +167,7 @@ def variances(tape: Tape) -> Any:
         `[(of W_1, of b_1), ...]`, a list or tuple as the tape's params were, divided by n and not n - 1; 0 for a single
         example and for none. With the gradient, 1.9 to 2 gradients.
     """
-    n = _at_least_one(tape)
+    n, wide = _at_least_one(tape), jax.tree.map(widened, tape)
 
     def of_layer(a: Array, delta: Array, mean: tuple[Array, Array]) -> tuple[Array, Array]:
         G, delta_mean = mean
@@ -177,8 +178,8 @@ def variances(tape: Tape) -> Any:
         of_W += (a_mean**2)[:, None] * of_b[None, :] - _covariances(a_mean, h, delta_mean, d, G) ** 2
         return jnp.maximum(of_W, 0), of_b
 
-    means = _mean_gradient(tape)
-    return same_kind(tape.deltas, [of_layer(*layer, mean) for layer, mean in zip(_layers(tape), means, strict=True)])
+    of_layers = [of_layer(*layer, mean) for layer, mean in zip(_layers(wide), _mean_gradient(wide), strict=True)]
+    return _narrowed(same_kind(tape.deltas, of_layers), tape)
 
 
 def gram_matrix(tape: Tape) -> Array:
@@ -254,9 +255,9 @@ def noise_scale(tape: Tape) -> Array:
     n = _count(tape)
     if n < 2:
         return jnp.full((), jnp.nan, tape.losses.dtype)
-    scatter = squared_mean = jnp.zeros((), widened(tape.losses).dtype)
-    for (a, delta), mean in zip(_layers(tape), _mean_gradient(tape), strict=True):
-        a, delta, G, delta_mean = map(widened, (a, delta, *mean))
+    wide = jax.tree.map(widened, tape)
+    scatter = squared_mean = jnp.zeros((), wide.losses.dtype)
+    for (a, delta), (G, delta_mean) in zip(_layers(wide), _mean_gradient(wide), strict=True):
         a_mean, h = _centred(a)
         d = delta - delta_mean[None, :]
         aa, hh, ah = 1 + jnp.sum(a_mean**2), _squared_norms(h), _inner_products(h, a_mean)
@@ -317,9 +318,15 @@ def _shapes(tape: Tape) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
 
 def _one_for_each(name: str, c: ArrayLike, tape: Tape) -> Array:
     """Numbers `(n,)`, checked, in the dtype of the tape."""
+    n = _count(tape)
     c = checks.as_numbers(name, c)
-    checks.check_weights(name, c, _count(tape))
+    checks.check_weights(name, c, n)
     return jnp.asarray(c, tape.losses.dtype)
+
+
+def _narrowed(tree: Any, tape: Tape) -> Any:
+    """In the dtype of the tape: squares of halves overflow, and what is divided by n underflows."""
+    return jax.tree.map(lambda leaf: leaf.astype(tape.losses.dtype), tree)
 
 
 def _norms(tape: Tape) -> Array:
@@ -345,14 +352,18 @@ def _centred(a: Array) -> tuple[Array, Array]:
 
 
 def _covariances(a_mean: Array, h: Array, delta_mean: Array, d: Array, G: Array) -> Array:
-    """C = h^T d / n, which is G - a'^T delta' but for rounding.
+    """C = h^T d / n, which is G - a'^T delta' but for G's rounding.
 
-    In narrow layers the product takes no time, and the mean gradient may be far off: XLA adds up a product with a
-    vector one by one on a CPU, which leaves three digits of 100,000 equal numbers in float32.
+    That leaves three digits where XLA adds up one by one, in products with a vector of 100,000 numbers on a CPU, and
+    where a device multiplies float32 by fewer bits. In narrow layers the product takes no time.
     """
+
+    def product() -> Array:
+        return h.T @ (d / max(h.shape[0], 1))
+
     if min(G.shape) <= NARROW:
-        return h.T @ d / max(h.shape[0], 1)
-    return G - a_mean[:, None] * delta_mean[None, :]
+        return product()
+    return jax.lax.platform_dependent(cpu=lambda: G - a_mean[:, None] * delta_mean[None, :], default=product)
 
 
 def _inner_products(rows: Array, mean: Array) -> Array:

@@ -57,7 +57,8 @@ def layer_statistics(tape: Tape) -> LayerStatistics:
 
 
 def _rms(a: Array) -> Array:
-    return jnp.sqrt(jnp.mean(widened(a) ** 2)).astype(a.dtype)  # squares of halves overflow
+    square = jnp.mean(widened(a) ** 2)  # squares of halves overflow
+    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square))).astype(a.dtype)  # sqrt'(0) is inf
 
 
 def _saturated(a: Array, z: Array) -> Array:

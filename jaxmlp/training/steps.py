@@ -123,8 +123,8 @@ def make_train_step(
     def step(
         state: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None
     ) -> tuple[TrainState, Array]:
-        x, y = (v if hasattr(v, "shape") else np.asarray(v) for v in (x, y))  # a list would be a tree to jit
-        weights = weights if weights is None or hasattr(weights, "shape") else np.asarray(weights)
+        x, y = checks.as_numbers("x", x), checks.as_numbers("y", y)  # a list would be a tree to jit
+        weights = weights if weights is None else checks.as_numbers("weights", weights)
         targets = model.loss_function.targets  # inside jit their values are no longer known
         if targets == "classes" and y.ndim == 1:
             checks.check_labels(y, state.params[-1][0].shape[1])
