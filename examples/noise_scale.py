@@ -242,7 +242,7 @@ def draw(
     ax.set(xscale="log", yscale="log", xlabel="batch size B (examples)", ylabel="steps to the loss, at the best rate")
     ax.set_xticks(list(sweeps), [str(B) for B in sweeps], minor=False)
     ax.set_xticks([], minor=True)
-    ax.set_title("At first, larger batches save steps up to about the noise scale (bar)")
+    ax.set_title("Early on, batches save steps up to the noise scale (bar)")
     ax.legend(title="critical batch size fitted, noise scale measured")
     figure.savefig(path, dpi=120)
     plt.close(figure)
