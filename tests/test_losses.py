@@ -225,7 +225,8 @@ def test_softmax_cross_entropy_in_halves_with_many_classes():
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_factors_of_softmax_cross_entropy_in_halves_are_as_exact_as_their_dtype(dtype):
     o = jnp.asarray(5 * np.random.default_rng(0).normal(size=10), dtype)
-    exact = losses.softmax_cross_entropy.hessian_factor(o.astype(jnp.float32), jax.nn.one_hot(3, 10))
+    one_hot = jax.nn.one_hot(3, 10, dtype=jnp.float32)
+    exact = losses.softmax_cross_entropy.hessian_factor(o.astype(jnp.float32), one_hot)
     got = losses.softmax_cross_entropy.hessian_factor(o, jax.nn.one_hot(3, 10, dtype=dtype))
     epsilon = float(jnp.finfo(dtype).eps)
     np.testing.assert_allclose(got.astype(jnp.float32), exact, rtol=4 * epsilon, atol=4 * epsilon)
