@@ -22,7 +22,7 @@ class Activation:
         name: as in `Model(activation=name)`.
         fn: f, z `(..., d)` to a `(..., d)`.
         derivative: f'(z), of the shape of z, or a number; None where f is not elementwise.
-        second_derivative: f''(z), or None: then the readings that need it refuse.
+        second_derivative: f''(z), likewise, or None: then the readings that need it refuse.
         jacobian_product: where f is not elementwise: `(z, da) -> dz`, each `(..., d)`: the rows of da times the
             Jacobians J(z) of f.
         jacobian_product_tangent: of (z, da, Rz), how `jacobian_product(z, da)` changes as z does by Rz, or None: then
@@ -89,8 +89,8 @@ class Activation:
         if self.jacobian_product_tangent is not None:
             change = self.jacobian_product_tangent(z, da, Rz)
             return self.pullback(z, Rda) + self._like(z, "jacobian_product_tangent", change)
-        if self.second_derivative is _zeros:  # XLA would compute da * 0 * Rz, as it is nan where one is
-            return self.pullback(z, Rda)
+        if self.jacobian_product is None and self.second_derivative is _zeros:
+            return self.pullback(z, Rda)  # XLA would compute da * 0 * Rz, as it is nan where one of them is
         return self.pullback(z, Rda) + da * self._second(z) * Rz
 
     def second_pushforward(self, z: Array, Rz: Array) -> Array:

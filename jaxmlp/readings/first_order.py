@@ -250,8 +250,8 @@ def noise_scale(tape: Tape) -> Array:
     Returns:
         `()`, in examples; nan for fewer than two, and where every gradient is 0. Where noise hides the gradient, the
         estimate of |G|**2, and so this, may be negative. Over many steps average the two estimates, and not this:
-        tr(Sigma) is n / (n - 1) times the sum of `variances`, and |mean g|**2 is that of the gradient. With the
-        gradient of an unweighted mean loss, 1.1 gradients.
+        tr(Sigma) is n / (n - 1) times the sum of `variances`, and |mean g|**2 the squared norm of the mean gradient.
+        With the gradient of an unweighted mean loss, 1.1 gradients.
     """
     n = _count(tape)
     if n < 2:

@@ -135,7 +135,7 @@ def fit(
         A `FitResult`; also after Ctrl-C, for the epochs done by then.
 
     Raises:
-        ValueError: If a shape, dtype or value does not fit, there is no example, `patience` comes without
+        ValueError: If a shape, dtype, key or value does not fit, there is no example, `patience` comes without
             `validation`, or the checkpoint is damaged, of another model, or of other shapes.
         FloatingPointError: If the loss or the parameters are no longer finite: it names the epoch, and has the last
             finite state in `.state`, and the `history` until then in `.history`. The checkpoint is left as it was.
