@@ -226,6 +226,21 @@ def test_variances_do_not_cancel_in_float32(transform, sizes):
     np.testing.assert_allclose(transform(jaxmlp.noise_scale)(tape), trace / (squared_mean - trace / n), rtol=2e-3)
 
 
+@pytest.mark.parametrize(("of_a", "of_delta"), list(itertools.product([0, 3, 3.5, 30, "one"], repeat=2)))
+def test_variances_keep_their_digits_wherever_the_means_are(transform, of_a, of_delta):
+    """In deviations, of every column or of one: on both sides of where a layer takes a product of its own."""
+    rng = np.random.default_rng(0)
+    a, delta = rng.normal(size=(512, 20)), rng.normal(size=(512, 24))
+    for rows, mean in ((a, of_a), (delta, of_delta)):
+        rows[:, 0 if mean == "one" else slice(None)] += 1e4 if mean == "one" else mean
+    a, delta = a.astype(np.float32), delta.astype(np.float32)
+    losses = jnp.zeros(len(a), jnp.float32)
+    tape = Tape(losses[0], losses, losses, [jnp.asarray(a)], [jnp.asarray(delta)], losses, [jnp.asarray(delta)])
+    ((of_W, _),) = transform(jaxmlp.variances)(tape)
+    products = a.astype(np.float64)[:, :, None] * delta.astype(np.float64)[:, None, :]
+    np.testing.assert_allclose(of_W, products.var(axis=0), rtol=1e-4)
+
+
 def test_one_example_and_none():
     one, none = tape_of(CLASSES, n=1), tape_of(CLASSES, n=0)
     assert np.all(flat(jaxmlp.variances(one)) == 0)
