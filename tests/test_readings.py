@@ -241,6 +241,38 @@ def test_variances_keep_their_digits_wherever_the_means_are(transform, of_a, of_
     np.testing.assert_allclose(of_W, products.var(axis=0), rtol=1e-4)
 
 
+def outlier(rng, size):
+    """An example of huge inputs that is answered well, as a softmax is sure of it: its deltas are 0."""
+    a, delta = rng.normal(size=(512, 20)), rng.normal(size=(512, 24))
+    a[7], delta[7] = size * a[7], 0
+    return a, delta
+
+
+def sparse(rng):
+    a, delta = rng.normal(size=(512, 20)), rng.normal(size=(512, 24))
+    return a * (rng.random(a.shape) < 0.02), delta * (rng.random(delta.shape) < 0.02)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: outlier(rng, 1e5),
+        lambda rng: tuple(part + 30 for part in outlier(rng, 1)),
+        lambda rng: outlier(rng, 1e5)[::-1],
+        sparse,
+        lambda rng: (np.exp(3 * rng.normal(size=(512, 20))), np.exp(3 * rng.normal(size=(512, 24)))),
+    ],
+    ids=["huge input", "outlier among far means", "huge delta", "sparse", "lognormal"],
+)
+def test_variances_keep_their_digits_beside_outliers(draw):
+    a, delta = (part.astype(np.float32) for part in draw(np.random.default_rng(0)))
+    losses = jnp.zeros(len(a), jnp.float32)
+    tape = Tape(losses[0], losses, losses, [jnp.asarray(a)], [jnp.asarray(delta)], losses, [jnp.asarray(delta)])
+    ((of_W, _),) = jax.jit(jaxmlp.variances)(tape)
+    products = a.astype(np.float64)[:, :, None] * delta.astype(np.float64)[:, None, :]
+    np.testing.assert_allclose(of_W, products.var(axis=0), rtol=2e-5)
+
+
 def test_one_example_and_none():
     one, none = tape_of(CLASSES, n=1), tape_of(CLASSES, n=0)
     assert np.all(flat(jaxmlp.variances(one)) == 0)

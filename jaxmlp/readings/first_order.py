@@ -22,7 +22,7 @@ from jaxmlp.dense import NARROW, dense, dense_vjp_input, dense_vjp_params
 from jaxmlp.losses import widened
 from jaxmlp.types import Array, ArrayLike, Params
 
-NEAR = 10  # times its variance: a mean whose square is less costs a difference no more than one digit
+NEAR = 10  # times the variance: a mean whose square is less than that costs a difference one digit
 
 
 def gradients(tape: Tape) -> Any:
@@ -151,18 +151,18 @@ def second_moments(tape: Tape) -> Any:
 def variances(tape: Tape) -> Any:
     """Return mean_n (g_n - mean g)**2, elementwise, without cancellation.
 
-    With the means a', delta' over the batch and what is left of each, a = a' + h and delta = delta' + d:
+    With any s, a number for each input, and t, one for each delta, h = a - s, d = delta - t, and G the mean gradient:
 
-        of W: (h * (a + a'))^T (d * (delta + delta')) / n + (a'**2)^T mean_n d**2 + (mean_n h**2)^T delta'**2
-              - C * (C + 2 a'^T delta'),  C = h^T d / n
-        of b: mean_n d**2
+        of W: (h * (a + s))^T (d * (delta + t)) / n + (s**2)^T mean_n d**2 + (mean_n h**2)^T t**2
+              - 2 s^T t * C - (G - s^T t)**2,  C = h^T d / n
+        of b: mean_n (delta - delta')**2,  delta' the mean
 
-    It is mean_n (a**2 - a'**2)^T (delta**2 - delta'**2), h * (a + a') being a**2 - a'**2, and what that leaves out. The
-    terms are as small as the variance itself, unless a and delta move against each other so that their product stays
-    near its mean. C is also the mean gradient of W less a'^T delta', which takes no product but has the gradient's
-    rounding: it serves as long as no mean in a, or none in delta, is beyond three deviations, which is decided when it
-    runs. The difference of moments, mean g**2 - (mean g)**2, would in float32 have no correct digit where the mean is
-    10^4 deviations; this has three, of up to a million examples. Derived here; the peer is BackPACK's `Variance`,
+    With s = t = 0 that is mean g**2 - (mean g)**2. Its digits go where the mean of g is many deviations: in float32
+    there is none at 10^4. Such a g takes an a and a delta which both have means of many deviations. So in a layer that
+    has both, of more than three deviations, s and t are these means, and 0 for all other inputs and deltas; G - s^T t
+    is C there. The terms are then as small as the variance itself, unless a and delta move against each other so that
+    their product stays near its mean, and it is right to three digits, of up to a million examples. Which way it goes
+    is decided as it runs, for C is a product more. Derived here (docs/readings.md); the peer is BackPACK's `Variance`,
     Dangel et al. 2020, arXiv 1912.10985.
 
     Args:
@@ -170,21 +170,24 @@ def variances(tape: Tape) -> Any:
 
     Returns:
         `[(of W_1, of b_1), ...]`, a list or tuple as the tape's params were, divided by n and not n - 1; 0 for a single
-        example and for none. With the gradient, 1.6 gradients; 2 where C is a product of its own in every layer, and
-        under vmap, which makes it in any case.
+        example and for none. With the gradient, 1.6 gradients; 2 where C is needed in every layer, and under vmap,
+        which makes it in any case.
     """
     n, wide = _at_least_one(tape), jax.tree.map(widened, tape)
 
     def of_layer(a: Array, delta: Array, mean: tuple[Array, Array]) -> tuple[Array, Array]:
         G, delta_mean = mean
-        a_mean, h = _centred(a)
-        d = delta - delta_mean[None, :]
-        of_a, of_b = jnp.sum(h * h, axis=0) / n, jnp.sum(d * d, axis=0) / n
-        near = jnp.all(a_mean**2 <= NEAR * of_a) | jnp.all(delta_mean**2 <= NEAR * of_b)
-        C = jax.lax.cond(near, _covariances, _centred_product, a, a_mean, delta, delta_mean, G)
-        of_W = (h * (a + a_mean[None, :])).T @ (d * (delta + delta_mean[None, :]) / n)
-        of_W += (a_mean**2)[:, None] * of_b[None, :] + of_a[:, None] * (delta_mean**2)[None, :]
-        of_W -= C * (C + 2 * a_mean[:, None] * delta_mean[None, :])
+        a_mean, _ = _centred(a)
+        of_a, of_b = _spread(a, a_mean), _spread(delta, delta_mean)
+        far_a, far_b = a_mean**2 > NEAR * of_a, delta_mean**2 > NEAR * of_b
+        far = jnp.any(far_a) & jnp.any(far_b)
+        s, t = jnp.where(far & far_a, a_mean, 0), jnp.where(far & far_b, delta_mean, 0)
+        h, d, st = a - s[None, :], delta - t[None, :], s[:, None] * t[None, :]
+        hh, dd = of_a + (a_mean - s) ** 2, of_b + (delta_mean - t) ** 2  # mean_n h**2, mean_n d**2
+        C: Array = jax.lax.cond(far, _covariances, _no_covariances, a, a_mean, delta, delta_mean)
+        of_W = (h * (a + s[None, :])).T @ (d * (delta + t[None, :]) / n)
+        of_W += (s**2)[:, None] * dd[None, :] + hh[:, None] * (t**2)[None, :]
+        of_W -= 2 * st * C + jnp.where(st == 0, G, C) ** 2
         return jnp.maximum(of_W, 0), of_b
 
     of_layers = [of_layer(*layer, mean) for layer, mean in zip(_layers(wide), _mean_gradient(wide), strict=True)]
@@ -273,7 +276,10 @@ def noise_scale(tape: Tape) -> Array:
         d = delta - delta_mean[None, :]
         aa, hh, ah = 1 + jnp.sum(a_mean**2), _squared_norms(h), _inner_products(h, a_mean)
         ee, dd, ed = jnp.sum(delta_mean**2), _squared_norms(d), _inner_products(d, delta_mean)  # e stands for delta'
-        CC = jnp.sum(_apart(jnp.sum(_covariances(a, a_mean, delta, delta_mean, G) ** 2, axis=0)))
+        C = G - a_mean[:, None] * delta_mean[None, :]
+        if min(G.shape) <= NARROW:  # XLA adds a product with a vector up one by one on a CPU: G is then too far off
+            C = _covariances(a, a_mean, delta, delta_mean)
+        CC = jnp.sum(_apart(jnp.sum(C**2, axis=0)))
         scatter += jnp.mean(aa * dd + hh * (dd + 2 * ed + ee) + 2 * ah * (dd + ed)) - CC
         squared_mean += CC + 2 * jnp.mean(ah * ed) + aa * ee
     trace = scatter * n / (n - 1)
@@ -362,20 +368,18 @@ def _centred(a: Array) -> tuple[Array, Array]:
     return mean, a - jnp.broadcast_to(mean, a.shape)
 
 
-def _covariances(a: Array, a_mean: Array, delta: Array, delta_mean: Array, G: Array) -> Array:
-    """C = G - a'^T delta', which is h^T d / n but for G's rounding.
-
-    In narrow layers the product takes no time, and G may be far off: on a CPU, XLA adds up a product with a vector one
-    by one, which leaves three digits of 100,000 equal numbers in float32.
-    """
-    if min(G.shape) <= NARROW:
-        return _centred_product(a, a_mean, delta, delta_mean, G)
-    return G - a_mean[:, None] * delta_mean[None, :]
+def _spread(a: Array, mean: Array) -> Array:
+    """The variance of each column."""
+    return jnp.sum((a - mean[None, :]) ** 2, axis=0) / max(len(a), 1)
 
 
-def _centred_product(a: Array, a_mean: Array, delta: Array, delta_mean: Array, _: Array) -> Array:
-    """C = h^T d / n; it centres anew, so that a cond that does without the product has no h and d to store."""
+def _covariances(a: Array, a_mean: Array, delta: Array, delta_mean: Array) -> Array:
+    """C = h^T d / n; it centres by itself, so that a cond that does without it has no h and d to store."""
     return (a - a_mean[None, :]).T @ ((delta - delta_mean[None, :]) / max(len(a), 1))
+
+
+def _no_covariances(a: Array, a_mean: Array, delta: Array, delta_mean: Array) -> Array:
+    return jnp.zeros((a.shape[1], delta.shape[1]), jnp.result_type(a, delta))
 
 
 def _inner_products(rows: Array, mean: Array) -> Array:
