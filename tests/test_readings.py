@@ -273,6 +273,41 @@ def test_variances_keep_their_digits_beside_outliers(draw):
     np.testing.assert_allclose(of_W, products.var(axis=0), rtol=2e-5)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_variances_of_a_layer_with_one_output_or_input_keep_their_digits(turned):
+    """XLA adds up a product with a vector one by one on a CPU: 100,000 positive numbers leave three digits."""
+    a = (np.random.default_rng(0).random((100_000, 20)) < 0.89).astype(np.float32)
+    delta = np.full((100_000, 1), 0.1, np.float32)
+    a, delta = (delta, a) if turned else (a, delta)
+    losses = jnp.zeros(len(a), jnp.float32)
+    tape = Tape(losses[0], losses, losses, [jnp.asarray(a)], [jnp.asarray(delta)], losses, [jnp.asarray(delta)])
+    ((of_W, _),) = jax.jit(jaxmlp.variances)(tape)
+    want = (a.astype(np.float64) * delta.astype(np.float64)).var(axis=0).reshape(of_W.shape)
+    np.testing.assert_allclose(of_W, want, rtol=1e-3)
+
+
+def test_variances_where_sums_of_squares_would_overflow():
+    rng = np.random.default_rng(0)
+    a, delta = 1e18 * rng.normal(size=(512, 20)), 1e-6 * rng.normal(size=(512, 24))
+    losses = jnp.zeros(len(a), jnp.float32)
+    a32, delta32 = jnp.asarray(a, jnp.float32), jnp.asarray(delta, jnp.float32)
+    ((of_W, _),) = jaxmlp.variances(Tape(losses[0], losses, losses, [a32], [delta32], losses, [delta32]))
+    np.testing.assert_allclose(of_W, (a[:, :, None] * delta[:, None, :]).var(axis=0), rtol=1e-5)
+
+
+def test_variances_of_a_shard():
+    """The branches' results vary over the mesh alike, which `shard_map` checks."""
+    params, x, y, _ = CLASSES.draw()
+    mesh = jax.make_mesh((1,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    all_of, part = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec("batch")
+
+    def of_shard(params, x, y):
+        return jax.lax.pmean(jaxmlp.variances(jaxmlp.backward(params, x, y, CLASSES.model)), "batch")
+
+    got = jax.jit(jax.shard_map(of_shard, mesh=mesh, in_specs=(all_of, part, part), out_specs=all_of))(params, x, y)
+    close(flat(got), flat(jaxmlp.variances(jaxmlp.backward(params, x, y, CLASSES.model))))
+
+
 def test_one_example_and_none():
     one, none = tape_of(CLASSES, n=1), tape_of(CLASSES, n=0)
     assert np.all(flat(jaxmlp.variances(one)) == 0)

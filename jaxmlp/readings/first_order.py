@@ -153,17 +153,19 @@ def variances(tape: Tape) -> Any:
 
     With any s, a number for each input, and t, one for each delta, h = a - s, d = delta - t, and G the mean gradient:
 
+        C = h^T d / n
         of W: (h * (a + s))^T (d * (delta + t)) / n + (s**2)^T mean_n d**2 + (mean_n h**2)^T t**2
-              - 2 s^T t * C - (G - s^T t)**2,  C = h^T d / n
+              - 2 s^T t * C - (G - s^T t)**2
         of b: mean_n (delta - delta')**2,  delta' the mean
 
-    With s = t = 0 that is mean g**2 - (mean g)**2. Its digits go where the mean of g is many deviations: in float32
-    there is none at 10^4. Such a g takes an a and a delta which both have means of many deviations. So in a layer that
-    has both, of more than three deviations, s and t are these means, and 0 for all other inputs and deltas; G - s^T t
-    is C there. The terms are then as small as the variance itself, unless a and delta move against each other so that
-    their product stays near its mean, and it is right to three digits, of up to a million examples. Which way it goes
-    is decided as it runs, for C is a product more. Derived here (docs/readings.md); the peer is BackPACK's `Variance`,
-    Dangel et al. 2020, arXiv 1912.10985.
+    where s, t and means are rows, so that s^T t is a matrix. With s = t = 0 that is mean g**2 - (mean g)**2, which
+    loses digits where the mean of g is many times its deviation; at 10^4 times, float32 keeps none. Unless a and delta
+    move against each other, the means of both are many deviations then. So if a layer has an input and a delta whose
+    means exceed three deviations, s and t are the means of all such, and 0 elsewhere, and G - s^T t, which is C where
+    neither is 0, is that product there. The terms are then as small as the variance itself, and three digits are right
+    where the means are 10^4 deviations, of up to a million examples. Which way it goes is decided as it runs, for C is
+    a product more. Derived here (docs/readings.md); the peer is BackPACK's `Variance`, Dangel et al. 2020, arXiv
+    1912.10985.
 
     Args:
         tape: of a batch.
@@ -178,17 +180,19 @@ def variances(tape: Tape) -> Any:
     def of_layer(a: Array, delta: Array, mean: tuple[Array, Array]) -> tuple[Array, Array]:
         G, delta_mean = mean
         a_mean, _ = _centred(a)
-        of_a, of_b = _spread(a, a_mean), _spread(delta, delta_mean)
-        far_a, far_b = a_mean**2 > NEAR * of_a, delta_mean**2 > NEAR * of_b
-        far = jnp.any(far_a) & jnp.any(far_b)
-        s, t = jnp.where(far & far_a, a_mean, 0), jnp.where(far & far_b, delta_mean, 0)
+        var_a, var_delta = _variance(a, a_mean), _variance(delta, delta_mean)
+        far_a, far_delta = a_mean**2 > NEAR * var_a, delta_mean**2 > NEAR * var_delta
+        far = jnp.any(far_a) & jnp.any(far_delta)
+        s, t = jnp.where(far & far_a, a_mean, 0), jnp.where(far & far_delta, delta_mean, 0)
         h, d, st = a - s[None, :], delta - t[None, :], s[:, None] * t[None, :]
-        hh, dd = of_a + (a_mean - s) ** 2, of_b + (delta_mean - t) ** 2  # mean_n h**2, mean_n d**2
+        hh, dd = var_a + (a_mean - s) ** 2, var_delta + (delta_mean - t) ** 2  # mean_n h**2, mean_n d**2
         C: Array = jax.lax.cond(far, _covariances, _no_covariances, a, a_mean, delta, delta_mean)
-        of_W = (h * (a + s[None, :])).T @ (d * (delta + t[None, :]) / n)
+        if min(G.shape) == 1:
+            G = _product(a, delta / n)  # the gradient's own has too few digits
+        of_W = _product(h * (a + s[None, :]), d * (delta + t[None, :]) / n)
         of_W += (s**2)[:, None] * dd[None, :] + hh[:, None] * (t**2)[None, :]
         of_W -= 2 * st * C + jnp.where(st == 0, G, C) ** 2
-        return jnp.maximum(of_W, 0), of_b
+        return jnp.maximum(of_W, 0), var_delta
 
     of_layers = [of_layer(*layer, mean) for layer, mean in zip(_layers(wide), _mean_gradient(wide), strict=True)]
     return _narrowed(same_kind(tape.deltas, of_layers), tape)
@@ -368,18 +372,29 @@ def _centred(a: Array) -> tuple[Array, Array]:
     return mean, a - jnp.broadcast_to(mean, a.shape)
 
 
-def _spread(a: Array, mean: Array) -> Array:
-    """The variance of each column."""
-    return jnp.sum((a - mean[None, :]) ** 2, axis=0) / max(len(a), 1)
+def _variance(a: Array, mean: Array) -> Array:
+    """Of each column."""
+    return jnp.sum((a - mean[None, :]) ** 2 / max(len(a), 1), axis=0)
+
+
+def _product(a: Array, delta: Array) -> Array:
+    """a^T delta, for many examples too: on a CPU, XLA adds up a product with a vector one by one, but a sum in parts.
+
+    A million equal numbers in float32 leave three digits there, and five here.
+    """
+    if 1 in (a.shape[1], delta.shape[1]):
+        return jnp.sum(a * delta, axis=0).reshape(a.shape[1], delta.shape[1])
+    return a.T @ delta
 
 
 def _covariances(a: Array, a_mean: Array, delta: Array, delta_mean: Array) -> Array:
     """C = h^T d / n; it centres by itself, so that a cond that does without it has no h and d to store."""
-    return (a - a_mean[None, :]).T @ ((delta - delta_mean[None, :]) / max(len(a), 1))
+    return _product(a - a_mean[None, :], (delta - delta_mean[None, :]) / max(len(a), 1))
 
 
 def _no_covariances(a: Array, a_mean: Array, delta: Array, delta_mean: Array) -> Array:
-    return jnp.zeros((a.shape[1], delta.shape[1]), jnp.result_type(a, delta))
+    """Zeros of the shape, which vary over a mesh as `_covariances` do: cond's branches must agree in that."""
+    return jnp.zeros_like(a_mean[:, None] * delta_mean[None, :])
 
 
 def _inner_products(rows: Array, mean: Array) -> Array:
