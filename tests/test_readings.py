@@ -226,6 +226,12 @@ def test_variances_do_not_cancel_in_float32(transform, sizes):
     np.testing.assert_allclose(transform(jaxmlp.noise_scale)(tape), trace / (squared_mean - trace / n), rtol=2e-3)
 
 
+def one_layer(a, delta):
+    """A tape of one layer's inputs and deltas; the rest of it is not read."""
+    zeros = jnp.zeros(len(a), a.dtype)
+    return Tape(zeros[0], zeros, zeros, [jnp.asarray(a)], [jnp.asarray(delta)], zeros, [jnp.asarray(delta)])
+
+
 @pytest.mark.parametrize(("of_a", "of_delta"), list(itertools.product([0, 3, 3.5, 30, "one"], repeat=2)))
 def test_variances_keep_their_digits_wherever_the_means_are(transform, of_a, of_delta):
     """In deviations, of every column or of one: on both sides of where a layer takes a product of its own."""
@@ -234,9 +240,7 @@ def test_variances_keep_their_digits_wherever_the_means_are(transform, of_a, of_
     for rows, mean in ((a, of_a), (delta, of_delta)):
         rows[:, 0 if mean == "one" else slice(None)] += 1e4 if mean == "one" else mean
     a, delta = a.astype(np.float32), delta.astype(np.float32)
-    losses = jnp.zeros(len(a), jnp.float32)
-    tape = Tape(losses[0], losses, losses, [jnp.asarray(a)], [jnp.asarray(delta)], losses, [jnp.asarray(delta)])
-    ((of_W, _),) = transform(jaxmlp.variances)(tape)
+    ((of_W, _),) = transform(jaxmlp.variances)(one_layer(a, delta))
     products = a.astype(np.float64)[:, :, None] * delta.astype(np.float64)[:, None, :]
     np.testing.assert_allclose(of_W, products.var(axis=0), rtol=1e-4)
 
@@ -266,9 +270,7 @@ def sparse(rng):
 )
 def test_variances_keep_their_digits_beside_outliers(draw):
     a, delta = (part.astype(np.float32) for part in draw(np.random.default_rng(0)))
-    losses = jnp.zeros(len(a), jnp.float32)
-    tape = Tape(losses[0], losses, losses, [jnp.asarray(a)], [jnp.asarray(delta)], losses, [jnp.asarray(delta)])
-    ((of_W, _),) = jax.jit(jaxmlp.variances)(tape)
+    ((of_W, _),) = jax.jit(jaxmlp.variances)(one_layer(a, delta))
     products = a.astype(np.float64)[:, :, None] * delta.astype(np.float64)[:, None, :]
     np.testing.assert_allclose(of_W, products.var(axis=0), rtol=2e-5)
 
@@ -279,9 +281,7 @@ def test_variances_of_a_layer_with_one_output_or_input_keep_their_digits(turned)
     a = (np.random.default_rng(0).random((100_000, 20)) < 0.89).astype(np.float32)
     delta = np.full((100_000, 1), 0.1, np.float32)
     a, delta = (delta, a) if turned else (a, delta)
-    losses = jnp.zeros(len(a), jnp.float32)
-    tape = Tape(losses[0], losses, losses, [jnp.asarray(a)], [jnp.asarray(delta)], losses, [jnp.asarray(delta)])
-    ((of_W, _),) = jax.jit(jaxmlp.variances)(tape)
+    ((of_W, _),) = jax.jit(jaxmlp.variances)(one_layer(a, delta))
     want = (a.astype(np.float64) * delta.astype(np.float64)).var(axis=0).reshape(of_W.shape)
     np.testing.assert_allclose(of_W, want, rtol=1e-3)
 
@@ -289,9 +289,7 @@ def test_variances_of_a_layer_with_one_output_or_input_keep_their_digits(turned)
 def test_variances_where_sums_of_squares_would_overflow():
     rng = np.random.default_rng(0)
     a, delta = 1e18 * rng.normal(size=(512, 20)), 1e-6 * rng.normal(size=(512, 24))
-    losses = jnp.zeros(len(a), jnp.float32)
-    a32, delta32 = jnp.asarray(a, jnp.float32), jnp.asarray(delta, jnp.float32)
-    ((of_W, _),) = jaxmlp.variances(Tape(losses[0], losses, losses, [a32], [delta32], losses, [delta32]))
+    ((of_W, _),) = jaxmlp.variances(one_layer(np.float32(a), np.float32(delta)))
     np.testing.assert_allclose(of_W, (a[:, :, None] * delta[:, None, :]).var(axis=0), rtol=1e-5)
 
 
