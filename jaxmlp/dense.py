@@ -100,5 +100,5 @@ def _pays_to_transpose(a: Array, dz: Array) -> bool:
     """Whether a copy of a takes less time than it saves in a^T dz."""
     n, d_in, d_out = *a.shape, dz.shape[1]
     small = n <= FEW and max(d_in, d_out) <= 128
-    wide = n >= 128 and 256 <= d_out <= 4 * n and n * d_in <= COPY
+    wide = n >= 128 and 512 <= d_out <= 4 * n and n * d_in <= COPY
     return (small or wide) and not _narrow(a, dz)

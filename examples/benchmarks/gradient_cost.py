@@ -16,9 +16,9 @@ operand it has to transpose. Where a layer has few outputs, dz is the one to tra
 classifier's gradient. Transposing a before the product costs a copy, which takes as long as the product saves where
 widths differ much (n = 64 into 300 outputs: 3 to 30 % lost). It saves 5 to 25 % of a gradient where all widths are up
 to 128 and examples up to 512, the more the fewer there are ((2, 16, 16, 2), n = 16: 0.74 of autodiff), and 5 to 15 %
-from 128 examples into 256 to 512 outputs; in the largest networks nothing, and memory: with 512 inputs at n = 512 it
-costs 1 % of a gradient. All of this is less where a machine multiplies faster. Transposing W before dz W^T saves
-nothing.
+from 128 examples into 512 outputs; into 256 it costs 5 to 10 %; in the largest networks it saves nothing, and takes
+memory: with 512 inputs at n = 512 it costs 1 % of a gradient. All of this is less where a machine multiplies faster.
+Transposing W before dz W^T saves nothing.
 """
 
 import argparse
