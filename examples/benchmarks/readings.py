@@ -39,9 +39,9 @@ by n before they are summed, so that those of huge inputs do not overflow, costs
 in place of two, costs it 3 to 5 %, and another order of the products, held by barriers, up to 4 %. Which array shares
 its memory with which decides what has to wait for what, and adding v last is worth half a per cent. What can start at
 once counts too: where x W_1 and x V_1 are all, the program takes 1 % more time in this network, and 5 to 10 % more in
-smaller ones ((784, 128, 10), (784, 256, 256, 10) at n = 128); any third thing, however small, such as the sum of the
-twin's labels, saves that. So `curvature._with_work_to_start` gives it one; the smallest networks ((2, 16, 16, 2)) pay
-1 to 2 % for it. Hessian products gain likewise.
+smaller ones ((784, 128, 10), (784, 256, 256, 10) at n = 128); any third thing, however small, such as the zeros that
+the twin writes its labels into, saves that. So `curvature._with_work_to_start` gives it one; the smallest networks
+((2, 16, 16, 2)) pay 1 to 2 % for it. Hessian products gain likewise, readings of a tape do not.
 """
 
 import argparse
