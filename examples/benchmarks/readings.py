@@ -203,8 +203,8 @@ def draw(sizes: tuple[int, ...], n: int) -> Batch:
 def measure(rows: dict[str, Callable[[], Any]], base: str, rounds: int) -> tuple[dict[str, np.ndarray], float]:
     """Return each row's ratios to its base, one for each round, and the base's median in seconds.
 
-    A row and its base (its twin of `PAIRS`, where it has one) are timed one right after the other, each after a call
-    that does not count: for the caches' sake.
+    A row and its base are timed one right after the other, each after a call that does not count: for the caches' sake.
+    So are a row and its twin of `PAIRS`, where it has one, `TIMES` times a round.
     """
     ratios = {name: np.empty(rounds) for name in rows}
     seconds = []

@@ -380,7 +380,7 @@ def _forward_tangent(
         Rz = a @ V
         if Ra is not None:
             Rz += Ra @ W
-        Rz += v[None, :]
+        Rz += v[None, :]  # last, as XLA then needs less memory than by `dense`
         Rinputs.append(Ra)
         Rzs.append(Rz)
         Ra = f.pushforward(z, Rz)
